@@ -1,0 +1,77 @@
+# The words of this project; `make` alone explains them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .make
+RUN_FLAGS ?=
+TEST_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lint types imports unit conformance e2e tools constraints clean
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
+
+run: $(STAMPS)/run ## install and start the server on ./data (RUN_FLAGS='--port 9000' for options)
+	$(BIN)/tusd-py serve $(RUN_FLAGS)
+
+test: check unit conformance e2e ## everything that CI runs
+	@echo "All tests passed."
+
+check: lint types imports ## style, types and the direction of imports
+
+format: $(STAMPS)/dev ## rewrite the code in the one style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMPS)/dev
+	$(BIN)/mypy
+
+imports: $(STAMPS)/dev
+	$(BIN)/lint-imports
+
+unit: $(STAMPS)/dev ## tests of the rooms, the seams and the program
+	$(BIN)/pytest tests --ignore=tests/e2e $(TEST_FLAGS)
+
+conformance: $(STAMPS)/dev ## the tus conformance suite against this server, on each store
+	$(BIN)/python tests/run_conformance.py
+
+e2e: $(STAMPS)/dev $(STAMPS)/npm ## real clients against a real server (TEST_FLAGS=--large: 1 GiB too)
+	$(BIN)/pytest tests/e2e $(TEST_FLAGS)
+
+tools: ## install what the tests need beside Python (Debian: Node.js)
+	@sh tests/install-tools.sh
+
+constraints: ## pin the newest versions that fit pyproject.toml
+	rm -rf $(VENV) $(STAMPS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	head -1 constraints.txt > constraints.new
+	$(BIN)/pip freeze --exclude-editable | grep -v ' @ ' >> constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove what make has made; uploads in ./data stay
+	rm -rf $(VENV) $(STAMPS) tests/e2e/node_modules
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv, or PYTHON=/path/to/python3.11 make ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+
+$(STAMPS)/run: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
+
+$(STAMPS)/npm: tests/e2e/package.json | tools
+	cd tests/e2e && npm install --no-package-lock --no-fund --no-audit --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@

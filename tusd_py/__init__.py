@@ -1,0 +1,50 @@
+"""A server for resumable uploads: tus 1.0.0 with every extension, on aiohttp."""
+
+from importlib.metadata import version
+
+from .config import Settings, SettingsError, load_settings
+from .hooks.python import HookCallable, PythonHooks
+from .interfaces import (
+    Access,
+    Authorize,
+    Durability,
+    HookEvent,
+    HookReply,
+    Hooks,
+    HookType,
+    Operation,
+    RequestInfo,
+)
+from .protocol.errors import Forbidden, Unauthorized, UploadNotFound, UploadRejected
+from .protocol.model import Upload, UploadId
+from .web.app import UPLOADS
+from .wiring import Stores, create_app
+
+__version__ = version("tusd-py")
+
+__all__ = [
+    "UPLOADS",
+    "Access",
+    "Authorize",
+    "Durability",
+    "Forbidden",
+    "HookCallable",
+    "HookEvent",
+    "HookReply",
+    "HookType",
+    "Hooks",
+    "Operation",
+    "PythonHooks",
+    "RequestInfo",
+    "Settings",
+    "SettingsError",
+    "Stores",
+    "Unauthorized",
+    "Upload",
+    "UploadId",
+    "UploadNotFound",
+    "UploadRejected",
+    "__version__",
+    "create_app",
+    "load_settings",
+]

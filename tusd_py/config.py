@@ -1,0 +1,248 @@
+"""The settings: one table for flags, environment, TOML file and the reference page."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from .interfaces import Durability
+
+ENV_PREFIX = "TUSD_PY_"
+
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_ANY_ORIGIN = "https://anybody.invalid"
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one sentence that names it as the user wrote it."""
+
+
+def _parse_duration(value: object) -> object:
+    """Accept tusd's '1m30s' and plain seconds."""
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return sum(float(n) * _UNIT_S[unit] for n, unit in _DURATION_PART.findall(value))
+    return value
+
+
+def _parse_mode(value: object) -> object:
+    """Accept '664', octal as in tusd."""
+    return int(value, 8) if isinstance(value, str) and re.fullmatch("[0-7]{3,4}", value) else value
+
+
+def _parse_names(value: object) -> object:
+    """Accept a comma list, with or without blanks."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(_parse_duration),
+    Field(ge=0, allow_inf_nan=False, description="duration"),
+]
+Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
+
+
+class Settings(BaseModel):
+    """All settings of a server; immutable, and checked when made.
+
+    Raises:
+        pydantic.ValidationError: `load_settings` turns it into a `SettingsError`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    host: str = Field(
+        "0.0.0.0",  # noqa: S104 - tusd's default; the README says how to bind less
+        title="Listening",
+        description="address to listen on",
+    )
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    unix_sock: str | None = Field(
+        None, description="path of a UNIX socket to listen on instead of host and port"
+    )
+    base_path: str = Field(
+        "/files/",
+        description="URL path of uploads; an absolute URL is used as it is in Location",
+    )
+    behind_proxy: bool = Field(
+        False,
+        description="trust X-Forwarded-Host, -Proto, -Prefix and Forwarded for Location",
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate chain")
+    tls_key: Path | None = Field(None, description="PEM file with the private key")
+    tls_mode: Literal["tls13", "tls12", "tls12-strong"] = Field(
+        "tls12",
+        description="tls13: only TLS 1.3; tls12: 1.2 with safe suites, and 1.3; "
+        "tls12-strong: only 1.2 with AES-256-GCM",
+    )
+    workers: int | Literal["auto"] = Field(
+        1, description="number of processes on the port; auto: one for each core"
+    )
+
+    upload_dir: Path = Field(
+        Path("./data"), title="Storage", description="directory of the uploads; made if missing"
+    )
+    dir_perms: Mode = Field(0o775, description="octal mode of directories, before the umask")
+    file_perms: Mode = Field(0o664, description="octal mode of files, before the umask")
+    durability: Durability = Field(
+        Durability.COMPLETE,
+        description="what survives a power cut; none: nothing; complete: completed uploads; "
+        "ack: every offset that was acknowledged",
+    )
+    expire_after: Seconds = Field(
+        0.0, description="remove uploads this long after their last byte if unfinished; 0: never"
+    )
+
+    max_size: ByteSize = Field(
+        ByteSize(0), title="Limits", description="largest upload, such as 10GiB; 0: no limit"
+    )
+    max_parts: int = Field(1000, ge=1, description="most partial uploads in one concatenation")
+    network_timeout: Seconds = Field(
+        60.0, gt=0, description="how long a client may be silent within a request"
+    )
+    acquire_lock_timeout: Seconds = Field(
+        20.0, description="how long a request waits for another one to leave the same upload"
+    )
+    shutdown_timeout: Seconds = Field(
+        10.0, description="how long running requests may take to end at SIGTERM"
+    )
+
+    disable_download: bool = Field(False, title="Features", description="no GET of uploads")
+    disable_termination: bool = Field(False, description="no DELETE of uploads")
+    disable_concatenation: bool = Field(False, description="refuse Upload-Concat")
+
+    disable_cors: bool = Field(False, title="CORS", description="send no CORS headers")
+    cors_allow_origin: str = Field(
+        ".*", description="regular expression that the whole Origin must match"
+    )
+    cors_allow_credentials: bool = Field(False, description="allow cookies and the like")
+    cors_allow_methods: Names = Field((), description="more methods to allow, comma list")
+    cors_allow_headers: Names = Field((), description="more request headers to allow, comma list")
+    cors_expose_headers: Names = Field(
+        (), description="more response headers to expose, comma list"
+    )
+    cors_max_age: int = Field(86400, ge=0, description="seconds a preflight answer may be kept")
+
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", title="Output", description="auto: text on a terminal, json elsewhere"
+    )
+    verbose: bool = Field(False, description="log more, for finding out what happens")
+    show_greeting: bool = Field(True, description="answer GET / with a line of text")
+
+    @field_validator("workers")
+    @classmethod
+    def _at_least_one_worker(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be a positive number or auto")
+        return value
+
+    @field_validator("base_path")
+    @classmethod
+    def _slashes_around(cls, value: str) -> str:
+        if not value.startswith(("/", "http://", "https://")):
+            raise ValueError("must begin with a slash, or be a URL")
+        if not re.fullmatch(r"[!-~]+", value) or set(value) & set("?#%{}"):
+            raise ValueError("must be a plain path without escapes")
+        return value.rstrip("/") + "/"
+
+    @field_validator("cors_allow_origin")
+    @classmethod
+    def _is_regular_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls-certificate and tls-key are only good together")
+        if self.cors_allow_credentials and re.fullmatch(self.cors_allow_origin, _ANY_ORIGIN):
+            raise ValueError(
+                "cors-allow-credentials needs a cors-allow-origin that names your own origins"
+            )
+        return self
+
+
+def load_settings(
+    flags: Mapping[str, Any],
+    *,
+    config_file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Return the settings; flags go before the environment, that before the file.
+
+    Args:
+        flags: by field name, only those that were given.
+        config_file: a TOML file with the names as in flags, dashes or underscores.
+        environ: where ``TUSD_PY_<NAME>`` is looked up.
+
+    Raises:
+        SettingsError: a name is unknown or a value is wrong.
+    """
+    from_file = {} if config_file is None else _read_file(config_file)
+    from_environ = {
+        name.removeprefix(ENV_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENV_PREFIX) and name != f"{ENV_PREFIX}CONFIG" and value
+    }
+    values = from_file | from_environ | dict(flags)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, flags, from_environ, config_file)) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+
+
+def _sentence(
+    error: ValidationError,
+    flags: Mapping[str, Any],
+    environ: Mapping[str, Any],
+    config_file: Path | None,
+) -> str:
+    """Say what is wrong first, naming the setting as it was written where it was written."""
+    problem = error.errors()[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not problem["loc"]:
+        return message
+    field = str(problem["loc"][0])
+    if field in flags:
+        name = "--" + field.replace("_", "-")
+    elif field in environ:
+        name = ENV_PREFIX + field.upper()
+    else:
+        name = f"{field} in {config_file}"
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    return f"{name}: {message}, not {problem['input']!r}"

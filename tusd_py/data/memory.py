@@ -1,0 +1,113 @@
+"""Bytes in memory: the fake that tests and demonstrations use. All is lost with the process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import BinaryIO
+
+from ..protocol.checksum import Digest
+from ..protocol.errors import InsufficientStorage, UploadDamaged, UploadExists, UploadNotFound
+from ..protocol.model import (
+    CONCATENATION,
+    CONCATENATION_UNFINISHED,
+    CREATION_DEFER_LENGTH,
+    TERMINATION,
+    Upload,
+    UploadId,
+)
+
+
+class MemoryData:
+    """Implements `DataStore`; `capacity` bounds all bytes together, as a disk would."""
+
+    extensions = frozenset(
+        {CREATION_DEFER_LENGTH, TERMINATION, CONCATENATION, CONCATENATION_UNFINISHED}
+    )
+
+    def __init__(self, capacity: int | None = None) -> None:
+        self._files: dict[UploadId, bytearray] = {}
+        self._capacity = capacity
+
+    async def open(self) -> None:
+        """Nothing to make ready."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    async def create(self, upload: Upload) -> Mapping[str, str]:
+        if upload.id in self._files:
+            raise UploadExists
+        self._files[upload.id] = bytearray()
+        return {"Type": "memorystore"}
+
+    @contextlib.asynccontextmanager
+    async def append(
+        self, upload: Upload, *, digest: Digest | None = None
+    ) -> AsyncIterator[MemorySession]:
+        file = self._file(upload)
+        if file is None or len(file) < upload.offset:
+            raise UploadDamaged
+        del file[upload.offset :]
+        yield MemorySession(self, file, digest)
+
+    async def finish(self, upload: Upload, *, durable: bool) -> None:
+        """Memory has nothing to make final."""
+
+    async def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
+        file = self._file(upload)
+        if file is None:
+            raise UploadNotFound
+        yield bytes(file[start:stop])
+
+    async def open_file(self, upload: Upload) -> BinaryIO | None:
+        return None
+
+    async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
+        sources = [self._file(part) for part in parts]
+        file = self._file(final)
+        if file is None or None in sources:
+            raise UploadNotFound
+        file[:] = b"".join(source for source in sources if source is not None)
+        return len(file)
+
+    async def delete(self, upload: Upload) -> None:
+        self._files.pop(upload.id, None)
+
+    async def orphans(self, before: float) -> AsyncIterator[str]:
+        no_names: list[str] = []
+        for name in no_names:
+            yield name
+
+    def room(self) -> int | None:
+        """How many more bytes fit; None for as many as you like."""
+        if self._capacity is None:
+            return None
+        return self._capacity - sum(len(file) for file in self._files.values())
+
+    def _file(self, upload: Upload) -> bytearray | None:
+        return self._files.get(upload.id)
+
+
+class MemorySession:
+    """Implements `AppendSession`."""
+
+    def __init__(self, store: MemoryData, file: bytearray, digest: Digest | None) -> None:
+        self._store = store
+        self._file = file
+        self._digest = digest
+
+    async def write(self, buffer: bytes | memoryview) -> None:
+        room = self._store.room()
+        fitting = buffer if room is None else buffer[: max(room, 0)]
+        self._file += fitting
+        if len(fitting) < len(buffer):
+            raise InsufficientStorage
+        if self._digest is not None:
+            self._digest.update(buffer)
+
+    async def commit(self, *, durable: bool = False) -> int:
+        return len(self._file)
+
+    async def rollback(self, offset: int) -> None:
+        del self._file[offset:]

@@ -1,0 +1,362 @@
+"""Ring 1: the seams, as Protocols whose docstrings are contracts.
+
+Every adapter of a seam passes that seam's suite in ``tests/contracts``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, ParamSpec, Protocol, TypeVar, runtime_checkable
+
+from .protocol.checksum import Digest
+from .protocol.model import Upload, UploadId
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Durability(enum.StrEnum):
+    """What survives a power cut. The death of the process is survived at every level."""
+
+    NONE = "none"  # nothing is promised
+    COMPLETE = "complete"  # a completed upload; running ones up to their last checkpoint
+    ACK = "ack"  # every offset a client was ever told
+
+
+# --- records and claims -------------------------------------------------------------------
+
+
+class Claim(Protocol):
+    """The exclusive right to change one upload, held inside ``async with``."""
+
+    @property
+    def upload(self) -> Upload:
+        """The record: as it stood when claimed, then as last saved."""
+
+    def on_wanted(self, leave: Callable[[], None]) -> None:
+        """Have `leave` called, once and from the event loop, when the holder should go.
+
+        That is when somebody else asks for the upload, or the claim is lost; at once if that
+        has happened already. A holder that keeps its claim lets the other wait until it times
+        out. A callback needs no task to watch it, so a small PATCH costs nothing here.
+        """
+
+    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
+        """Make `upload` the record.
+
+        Args:
+            upload: what to save; its `offset` must be stored by the data store already.
+            durable: return only when the record would survive a power cut.
+            exact: until the next save, bytes behind `upload.offset` do not count, even if this
+                process dies: they are a checksummed body that nobody has verified.
+
+        Idempotent after an ambiguous answer.
+
+        Raises:
+            ClaimLost: somebody else holds the upload by now; nothing was changed.
+        """
+
+    async def remove(self) -> None:
+        """Forget the record, for good, also after a power cut. The claim ends with it.
+
+        Raises:
+            ClaimLost: as for `save`.
+        """
+
+
+class OffsetStore(Protocol):
+    """The record of each upload, and the exclusive claim on it: one place, one round trip."""
+
+    async def open(self) -> None:
+        """Make ready for use; fail here, not at the first request."""
+
+    async def close(self) -> None:
+        """Give back what `open` took. No claim is held any more."""
+
+    async def add(self, upload: Upload, *, durable: bool = False) -> None:
+        """Keep the record of a new upload.
+
+        Raises:
+            UploadExists: the id is taken; that upload is unchanged.
+        """
+
+    async def get(self, upload_id: UploadId) -> Upload:
+        """Return the record as it stands, without a claim and without disturbing a holder.
+
+        Raises:
+            UploadNotFound, UploadDamaged
+        """
+
+    def claim(self, upload_id: UploadId, *, timeout_s: float) -> AbstractAsyncContextManager[Claim]:
+        """Ask the holder to leave, wait for it, and claim the upload.
+
+        Claims are granted in the order of asking within a process. Leaving the context gives
+        the claim back whatever happened inside. A cancelled wait leaves nothing behind.
+        With a `timeout_s` of 0 nobody is disturbed: the upload is free, or it is locked.
+
+        Raises:
+            UploadNotFound, UploadDamaged
+            UploadLocked: the holder did not leave within `timeout_s` seconds, or too many wait.
+        """
+
+    def expired(self, before: float) -> AsyncIterator[UploadId]:
+        """Iterate over uploads whose `expires_at` is at or before that time, in any order."""
+
+    def unassembled(self) -> AsyncIterator[UploadId]:
+        """Iterate over final uploads whose parts have not been joined yet, in any order."""
+
+
+# --- bytes --------------------------------------------------------------------------------
+
+
+class AppendSession(Protocol):
+    """Bytes on their way to the end of one upload, inside ``async with``.
+
+    Leaving the context waits for work under way, never abandons it, and releases resources;
+    what was not committed may or may not be there afterwards.
+    """
+
+    async def write(self, buffer: bytes | memoryview) -> None:
+        """Take the next bytes; they may be held back. The buffer must not change any more.
+
+        Raises:
+            InsufficientStorage: there is no room; `commit` tells how much was kept.
+            StoreUnavailable: the store failed.
+        """
+
+    async def commit(self, *, durable: bool = False) -> int:
+        """Store all that was written and return the offset that is stored now.
+
+        After a failed `write`, the offset up to which the bytes are good, without a gap.
+
+        Args:
+            durable: return only when these bytes would survive a power cut.
+
+        Raises:
+            InsufficientStorage, StoreUnavailable: another `commit` tells how much was kept.
+        """
+
+    async def rollback(self, offset: int) -> None:
+        """Drop all bytes behind `offset`: where the session started, or what `commit` returned."""
+
+
+class DataStore(Protocol):
+    """Where the bytes of uploads live.
+
+    The caller holds the claim of an upload whenever it changes it. A data store never sees an
+    error of the network: the body ends, and the service asks the body why.
+    """
+
+    extensions: frozenset[str]
+    """The tus extensions that this store makes possible."""
+
+    async def open(self) -> None:
+        """Make ready for use; fail here, not at the first request."""
+
+    async def close(self) -> None:
+        """Give back what `open` took."""
+
+    async def create(self, upload: Upload) -> Mapping[str, str]:
+        """Make room for an empty upload and return its `Upload.storage`.
+
+        Raises:
+            UploadExists: there are bytes under that id already; they are unchanged.
+            InsufficientStorage, StoreUnavailable
+        """
+
+    def append(
+        self, upload: Upload, *, digest: Digest | None = None
+    ) -> AbstractAsyncContextManager[AppendSession]:
+        """Start a session at `upload.offset`; what lies behind it is cut off first.
+
+        Args:
+            upload: its `offset` bytes are stored.
+            digest: given every byte in order, off the event loop; complete after `commit`.
+
+        Raises:
+            UploadDamaged: fewer than `upload.offset` bytes are stored.
+        """
+
+    async def finish(self, upload: Upload, *, durable: bool) -> None:
+        """Make a complete upload final: after this its bytes never change. Idempotent.
+
+        Args:
+            upload: a complete upload.
+            durable: return only when its bytes and its name would survive a power cut.
+        """
+
+    def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Iterate over the bytes from `start` up to, not including, `stop`."""
+
+    async def open_file(self, upload: Upload) -> BinaryIO | None:
+        """Return the bytes as a real file for sendfile, or None when there is no such file.
+
+        Raises:
+            UploadNotFound: the bytes are gone.
+        """
+
+    async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
+        """Write the bytes of the complete `parts`, in order, as those of `final`.
+
+        All or nothing: on an error `final` has no bytes. Repeating it after a crash is safe.
+        Returns the number of bytes.
+
+        Raises:
+            UploadNotFound: a part has gone in the meantime.
+            InsufficientStorage, StoreUnavailable
+        """
+
+    async def delete(self, upload: Upload) -> None:
+        """Remove the bytes. Idempotent: no error if they are gone already."""
+
+    def orphans(self, before: float) -> AsyncIterator[str]:
+        """Remove what creations that never finished left before that time; iterate over names.
+
+        Only what cannot hold a byte of any client is removed.
+        """
+
+
+# --- bodies -------------------------------------------------------------------------------
+
+
+class BodyEnd(enum.Enum):
+    """Why no more bytes of a body come."""
+
+    COMPLETE = "complete"  # all of it has been read
+    DISCONNECTED = "disconnected"  # the client went away
+    TIMED_OUT = "timed out"  # the client fell silent
+    MALFORMED = "malformed"  # the framing of the body is broken
+    TAKEN_OVER = "taken over"  # another request wants the upload
+    SHUTDOWN = "shutdown"  # the server is going down
+
+
+class Body(Protocol):
+    """The bytes of one request."""
+
+    @property
+    def end(self) -> BodyEnd | None:
+        """Why the body ended; None while it has not."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes, or ``b""`` when there will be none; then `end` says why.
+
+        Never raises for what a client does. Bytes that had arrived before the body ended are
+        returned first, whatever ended it. The first call sends ``100 Continue`` if that was
+        asked for.
+        """
+
+    def stop(self, why: BodyEnd) -> None:
+        """End the body now, from outside; a waiting `read` returns. Later calls do nothing."""
+
+    def trailers(self) -> Mapping[str, str] | None:
+        """Trailer fields behind a complete body by lower-case name; None if not to be had."""
+
+
+# --- the application's say ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestInfo:
+    """The request as hooks and authorisation see it."""
+
+    method: str  # the effective one
+    uri: str  # the raw request target
+    remote: str  # address of the peer, "" on a UNIX socket
+    headers: Mapping[str, Sequence[str]]  # names in canonical form: Upload-Length
+
+
+class Operation(enum.StrEnum):
+    """What a client wants to do."""
+
+    CREATE = "create"
+    INSPECT = "inspect"
+    APPEND = "append"
+    TERMINATE = "terminate"
+    FETCH = "fetch"
+    CONCATENATE = "concatenate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A request for permission."""
+
+    operation: Operation
+    request: RequestInfo
+    upload: Upload | None  # None: it is about to be created
+
+
+Authorize = Callable[[Access], Awaitable[str | None]]
+"""Decides who may do what, before the claim is touched and before a byte is read.
+
+Returns the owner on whose behalf the request acts, or None for nobody in particular.
+An upload belongs to the owner that created it; to all others it looks missing.
+
+Raises:
+    Unauthorized, Forbidden, UploadNotFound: the request is refused with that error.
+"""
+
+
+class HookType(enum.StrEnum):
+    """When a hook is called, spelled as tusd spells it."""
+
+    PRE_CREATE = "pre-create"
+    POST_CREATE = "post-create"
+    PRE_FINISH = "pre-finish"
+    POST_FINISH = "post-finish"
+    PRE_TERMINATE = "pre-terminate"
+    POST_TERMINATE = "post-terminate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookEvent:
+    """What happened, or is about to happen."""
+
+    type: HookType
+    upload: Upload
+    request: RequestInfo | None  # None: nobody asked, the server itself did it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookReply:
+    """What a blocking hook wants changed."""
+
+    id: str | None = None  # pre-create: use this id instead
+    metadata: Mapping[str, str] | None = None  # pre-create: replace the metadata
+
+
+@runtime_checkable
+class Hooks(Protocol):
+    """The application's say in what happens to uploads."""
+
+    async def call(self, event: HookEvent) -> HookReply | None:
+        """Call the hook, if there is one for this event.
+
+        ``pre-`` hooks may raise a TusError to refuse. ``post-`` hooks have no say; what they
+        raise is logged.
+        """
+
+
+# --- work off the event loop ------------------------------------------------------------------
+
+
+class FileWork(Protocol):
+    """Runs blocking file work off the event loop.
+
+    A caller that is cancelled still waits for the end of the work before it sees the
+    cancellation: nothing may go on behind the back of whoever releases a claim.
+    """
+
+    async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` and return what it returns."""
+
+    def submit(
+        self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Start `work` and return at once; whoever starts it must `join` it."""
+
+    async def join(self, future: asyncio.Future[T]) -> T:
+        """Wait for the end of submitted work."""

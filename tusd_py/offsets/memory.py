@@ -1,0 +1,71 @@
+"""Records in memory: the fake that tests and demonstrations use. All is lost with the process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from ..protocol.errors import ClaimLost, UploadExists, UploadNotFound
+from ..protocol.model import Final, Upload, UploadId
+from .turns import Turn, Turns
+
+
+class MemoryOffsets:
+    """Implements `OffsetStore`."""
+
+    def __init__(self) -> None:
+        self._uploads: dict[UploadId, Upload] = {}
+        self._turns = Turns()
+
+    async def open(self) -> None:
+        """Nothing to make ready."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    async def add(self, upload: Upload, *, durable: bool = False) -> None:
+        if upload.id in self._uploads:
+            raise UploadExists
+        self._uploads[upload.id] = upload
+
+    async def get(self, upload_id: UploadId) -> Upload:
+        try:
+            return self._uploads[upload_id]
+        except KeyError:
+            raise UploadNotFound from None
+
+    @contextlib.asynccontextmanager
+    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[MemoryClaim]:
+        await self.get(upload_id)  # do not disturb anybody for an upload that is not there
+        async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
+            yield MemoryClaim(self._uploads, await self.get(upload_id), turn)
+
+    async def expired(self, before: float) -> AsyncIterator[UploadId]:
+        for upload in list(self._uploads.values()):
+            if upload.expired(before):
+                yield upload.id
+
+    async def unassembled(self) -> AsyncIterator[UploadId]:
+        for upload in list(self._uploads.values()):
+            if isinstance(upload.kind, Final) and not upload.finished:
+                yield upload.id
+
+
+class MemoryClaim:
+    """Implements `Claim`."""
+
+    def __init__(self, uploads: dict[UploadId, Upload], upload: Upload, turn: Turn) -> None:
+        self._uploads = uploads
+        self._turn = turn
+        self.upload = upload
+
+    def on_wanted(self, leave: Callable[[], None]) -> None:
+        self._turn.on_wanted(leave)
+
+    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
+        if upload.id not in self._uploads:
+            raise ClaimLost
+        self._uploads[upload.id] = self.upload = upload
+
+    async def remove(self) -> None:
+        self._uploads.pop(self.upload.id, None)

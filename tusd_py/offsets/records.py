@@ -1,0 +1,164 @@
+"""The `.info` file: tusd's JSON, to the letter, and one key of ours that tusd ignores.
+
+tusd's ``Offset`` is ours to use, since tusd itself takes the size of the data file instead:
+it holds the checkpoint, the offset that counts after a power cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..protocol.errors import InvalidMetadata, UploadDamaged
+from ..protocol.metadata import NO_METADATA, Metadata, format_metadata
+from ..protocol.model import Final, Kind, Partial, Upload, UploadId, Whole, parse_upload_id
+
+OUR_KEY = "TusdPy"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What an `.info` file says.
+
+    Attributes:
+        upload: with `offset` equal to `checkpoint`; how far it really got, the data file tells.
+        ours: whether this program wrote it; False for tusd's.
+        boot: the kernel run in which it was written, or None when the size always counts.
+        exact_at: the offset beyond which bytes do not count, see `Claim.save`; usually None.
+    """
+
+    upload: Upload
+    ours: bool = True
+    boot: str | None = None
+    exact_at: int | None = None
+
+    def offset_for(self, size: int, boot: str) -> int:
+        """Return the offset that counts, given the size of the data file and the kernel run.
+
+        While the kernel that wrote the record runs, every byte it was given is in the file or
+        in its cache. After a power cut the tail of the file may be zeros (ext4) or gone.
+
+        Raises:
+            UploadDamaged: the data file lacks bytes that the record vouches for.
+        """
+        upload = self.upload
+        if upload.finished and self.ours:
+            return self._vouched_for(upload.length or 0, size)
+        if isinstance(upload.kind, Final) and self.ours:
+            return 0  # its parts are not joined yet
+        if self.boot is not None and self.boot != boot:
+            return self._vouched_for(upload.checkpoint, size)
+        counted = size if self.exact_at is None else min(size, self.exact_at)
+        self._vouched_for(upload.checkpoint, size)
+        return counted if upload.length is None else min(counted, upload.length)
+
+    def _vouched_for(self, offset: int, size: int) -> int:
+        if size < offset:
+            raise UploadDamaged
+        return offset
+
+
+def format_record(record: Record) -> bytes:
+    """Return the file's content: one line, keys in the order in which tusd writes them."""
+    upload = record.upload
+    kind = upload.kind
+    fields = {
+        "ID": upload.id,
+        "Size": upload.length or 0,
+        "SizeIsDeferred": upload.length is None,
+        "Offset": upload.checkpoint,
+        "MetaData": _readable(upload.metadata),
+        "IsPartial": isinstance(kind, Partial),
+        "IsFinal": isinstance(kind, Final),
+        "PartialUploads": list(kind.parts) if isinstance(kind, Final) else None,
+        "Storage": dict(upload.storage),
+        OUR_KEY: {
+            "Version": VERSION,
+            "Boot": record.boot,
+            "ExactAt": record.exact_at,
+            "UploadMetadata": upload.metadata.header,
+            "UploadConcat": kind.header if isinstance(kind, Final) else None,
+            "CreatedAt": upload.created_at,
+            "ExpiresAt": upload.expires_at,
+            "Owner": upload.owner,
+            "Finished": upload.finished,
+        },
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def parse_record(content: bytes) -> Record:
+    """Parse tusd's records and ours.
+
+    Raises:
+        UploadDamaged: it is torn, empty or says things that cannot be; the file is left alone.
+    """
+    try:
+        return _parse(json.loads(content))
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidMetadata) as error:
+        raise UploadDamaged("the record of this upload cannot be read") from error
+
+
+def _parse(fields: Mapping[str, Any]) -> Record:
+    ours = fields.get(OUR_KEY)
+    own: Mapping[str, Any] = ours or {}
+    if own.get("Version", VERSION) != VERSION:
+        raise ValueError("a later version wrote this record")
+    upload = Upload(
+        id=_id(fields["ID"]),
+        length=None if fields.get("SizeIsDeferred") else _size(fields["Size"]),
+        offset=_size(fields["Offset"]) if ours else 0,
+        checkpoint=_size(fields["Offset"]) if ours else 0,
+        metadata=_metadata(fields, own),
+        kind=_kind(fields, own),
+        created_at=own.get("CreatedAt"),
+        expires_at=own.get("ExpiresAt"),
+        owner=own.get("Owner"),
+        finished=bool(own.get("Finished", False)),
+        storage=fields.get("Storage") or {},
+    )
+    return Record(
+        upload=upload,
+        ours=ours is not None,
+        boot=own.get("Boot"),
+        exact_at=own.get("ExactAt"),
+    )
+
+
+def _readable(metadata: Metadata) -> dict[str, str]:
+    """Metadata as tusd and hooks see it: text, sorted by key as Go does it."""
+    return {k: v.decode(errors="replace") for k, v in sorted(metadata.pairs.items())}
+
+
+def _metadata(fields: Mapping[str, Any], own: Mapping[str, Any]) -> Metadata:
+    if (header := own.get("UploadMetadata")) is not None:
+        return Metadata(header)
+    pairs = fields.get("MetaData")
+    if not pairs or own:
+        return NO_METADATA
+    return format_metadata({key: value.encode() for key, value in pairs.items()})
+
+
+def _kind(fields: Mapping[str, Any], own: Mapping[str, Any]) -> Kind:
+    if fields.get("IsPartial"):
+        return Partial()
+    if fields.get("IsFinal"):
+        parts = tuple(_id(part) for part in fields.get("PartialUploads") or ())
+        return Final(parts=parts, header=own.get("UploadConcat"))
+    return Whole()
+
+
+def _id(text: str) -> UploadId:
+    upload_id = parse_upload_id(text)
+    if upload_id is None:
+        raise ValueError("not an upload id")
+    return upload_id
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("not a size")
+    return value

@@ -1,0 +1,174 @@
+"""Every MUST of an operation: plans, made before a byte is read, and what they settle to.
+
+A function here looks at a command and the records, and returns what is to be done or raises
+the error that the client is told. Nothing is awaited and nothing is changed.
+Numbers in comments are sections of the tus 1.0 specification by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .commands import Append, Create
+from .errors import (
+    IncompleteUpload,
+    InvalidConcat,
+    InvalidUploadLength,
+    MaxSizeExceeded,
+    MismatchedOffset,
+    ModifyFinal,
+    UploadExpired,
+    UploadNotFinished,
+    UploadNotFound,
+    UploadSizeExceeded,
+)
+from .expiry import renew_expiry
+from .model import CONCATENATION_UNFINISHED, Capabilities, Final, Limits, Partial, Upload, UploadId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendPlan:
+    """What an accepted PATCH may do.
+
+    Attributes:
+        upload: the record, with the length this very request may have declared.
+        room: how many bytes may be stored at most.
+    """
+
+    upload: Upload
+    room: int
+
+
+def plan_create(
+    create: Create, *, upload_id: UploadId, owner: str | None, limits: Limits, now: float
+) -> Upload:
+    """Return the upload that `create` asks for, empty as yet.
+
+    Raises:
+        MaxSizeExceeded: its length, or the body it comes with, is above the limit.
+        UploadSizeExceeded: the body is longer than the upload.
+    """
+    if create.length is not None and create.length > limits.size_ceiling:
+        raise MaxSizeExceeded(limits.size_ceiling)
+    upload = Upload(
+        id=upload_id,
+        length=create.length,
+        metadata=create.metadata,
+        kind=create.kind,
+        created_at=now,
+        owner=owner,
+    )
+    if create.body is not None:
+        _check_body_fits(upload, create.body.length, limits)
+    return renew_expiry(upload, limits, now)
+
+
+def plan_final(
+    final: Upload,
+    parts: Sequence[Upload],
+    *,
+    limits: Limits,
+    capabilities: Capabilities,
+    now: float,
+) -> Upload:
+    """Return the final upload with its length, as far as the parts know it.
+
+    Raises:
+        UploadNotFound: a part belongs to somebody else; that looks like one that is missing.
+        UploadExpired: a part has expired.
+        InvalidConcat: a part is not a partial upload.
+        UploadNotFinished: a part still misses bytes, and the server does not wait for them.
+        MaxSizeExceeded: the parts together are above the limit.
+    """
+    for part in parts:
+        if part.owner != final.owner:
+            raise UploadNotFound
+        if part.expired(now):
+            raise UploadExpired
+        if not isinstance(part.kind, Partial):
+            raise InvalidConcat("only partial uploads can be concatenated")
+        if not part.complete and CONCATENATION_UNFINISHED not in capabilities:
+            raise UploadNotFinished
+    known = sum(part.length for part in parts if part.length is not None)
+    if known > limits.size_ceiling:
+        raise MaxSizeExceeded(limits.size_ceiling)
+    unknown = any(part.length is None for part in parts)
+    return renew_expiry(replace(final, length=None if unknown else known), limits, now)
+
+
+def plan_append(append: Append, upload: Upload, *, limits: Limits, now: float) -> AppendPlan:
+    """Decide a PATCH on the upload as it was when it was claimed.
+
+    Raises:
+        UploadExpired: 410.
+        ModifyFinal: 403; concatenation: a PATCH against a final upload MUST be refused.
+        MismatchedOffset: 409; core, PATCH: offsets MUST be equal.
+        InvalidUploadLength: 400; creation-defer-length: the length MUST NOT change once set.
+        MaxSizeExceeded, UploadSizeExceeded: 413, before a byte of the body is read.
+    """
+    if upload.expired(now):
+        raise UploadExpired
+    if isinstance(upload.kind, Final):
+        raise ModifyFinal
+    if append.offset != upload.offset:
+        raise MismatchedOffset(offset=upload.offset)
+    upload = _declare_length(upload, append.declared_length, limits)
+    _check_body_fits(upload, append.body.length, limits)
+    ceiling = limits.size_ceiling if upload.length is None else upload.length
+    return AppendPlan(upload=upload, room=ceiling - upload.offset)
+
+
+def settle_append(plan: AppendPlan, stored: int, *, limits: Limits, now: float) -> Upload:
+    """Return the record after bytes up to the offset `stored` have been kept."""
+    grew = stored > plan.upload.offset
+    upload = replace(plan.upload, offset=stored)
+    # A PATCH without a byte must not keep an upload alive for ever (slow-drip attacks).
+    return renew_expiry(upload, limits, now) if grew or upload.complete else upload
+
+
+def plan_inspect(upload: Upload, *, now: float) -> Upload:
+    """Return the upload if it may be looked at.
+
+    Raises:
+        UploadExpired: 410; expiration: an expired upload SHOULD be answered with 404 or 410.
+    """
+    if upload.expired(now):
+        raise UploadExpired
+    return upload
+
+
+def plan_fetch(upload: Upload, *, now: float) -> Upload:
+    """Return the upload if it can be downloaded.
+
+    Raises:
+        UploadExpired: 410.
+        IncompleteUpload: a 200 with half a file would look like the whole of it.
+    """
+    plan_inspect(upload, now=now)
+    if not upload.complete:
+        raise IncompleteUpload
+    return upload
+
+
+def too_long(upload: Upload, limits: Limits) -> MaxSizeExceeded | UploadSizeExceeded:
+    """Return the error for bytes beyond the room of the upload."""
+    return MaxSizeExceeded(limits.size_ceiling) if upload.length is None else UploadSizeExceeded()
+
+
+def _declare_length(upload: Upload, declared: int | None, limits: Limits) -> Upload:
+    if declared is None or declared == upload.length:  # clients repeat it (tusd#283)
+        return upload
+    if upload.length is not None:
+        raise InvalidUploadLength("the length of an upload cannot change")
+    if declared > limits.size_ceiling:
+        raise MaxSizeExceeded(limits.size_ceiling)
+    if declared < upload.offset:
+        raise InvalidUploadLength("Upload-Length is below the offset of the upload")
+    return replace(upload, length=declared)
+
+
+def _check_body_fits(upload: Upload, body_length: int | None, limits: Limits) -> None:
+    ceiling = limits.size_ceiling if upload.length is None else upload.length
+    if body_length is not None and body_length > ceiling - upload.offset:
+        raise too_long(upload, limits)

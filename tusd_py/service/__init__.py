@@ -1,0 +1,1 @@
+"""Ring 2: what happens, in order. No HTTP library, no adapter."""

@@ -1,0 +1,151 @@
+"""Joins the parts of final uploads: at once where it is quick, else in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from ..interfaces import DataStore, HookType, OffsetStore
+from ..protocol.errors import TusError, UploadLocked, UploadNotFound
+from ..protocol.model import Final, Upload, UploadId
+from .completion import Completion, Notify
+
+_log = logging.getLogger(__name__)
+
+# Copies compete for one disk; more of them at once would only take turns.
+_AT_ONCE = 2
+
+
+class Assembly:
+    """Owns the tasks that join parts, at most one for each final upload."""
+
+    def __init__(
+        self,
+        offsets: OffsetStore,
+        data: DataStore,
+        completion: Completion,
+        notify: Notify,
+        acquire_lock_timeout_s: float,
+    ) -> None:
+        self._offsets = offsets
+        self._data = data
+        self._completion = completion
+        self._notify = notify
+        self._timeout_s = acquire_lock_timeout_s
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._tasks: dict[UploadId, asyncio.Task[Upload]] = {}
+        self._waiting: dict[UploadId, set[UploadId]] = {}  # part -> finals made of it
+        self._closed = False
+
+    async def begin(self, final: Upload, wait_s: float) -> Upload:
+        """Join the parts of a new final upload; return it as it is after `wait_s` seconds.
+
+        Raises:
+            InsufficientStorage, StoreUnavailable: joining failed in that time; it is removed.
+        """
+        task = self._start(final.id)
+        done, _ = await asyncio.wait([task], timeout=wait_s)
+        if not done or task.cancelled():
+            return final
+        if task.exception() is not None:
+            await self._remove(final.id)
+        return task.result()
+
+    def poke(self, final_id: UploadId) -> None:
+        """See whether the parts can be joined by now, in the background."""
+        if final_id not in self._tasks and not self._closed:
+            self._start(final_id)
+
+    def part_completed(self, part_id: UploadId) -> None:
+        """Poke the finals that this part belongs to, as far as this process knows them."""
+        for final_id in self._waiting.pop(part_id, ()):
+            self.poke(final_id)
+
+    async def resume(self) -> None:
+        """Poke every final upload whose parts are not joined: of a crash, or another process."""
+        async for final_id in self._offsets.unassembled():
+            self.poke(final_id)
+
+    async def close(self) -> None:
+        """End all copying; what is unfinished is resumed at the next start."""
+        self._closed = True
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    def _start(self, final_id: UploadId) -> asyncio.Task[Upload]:
+        task = asyncio.create_task(self._assemble(final_id), name=f"assemble {final_id}")
+        self._tasks[final_id] = task
+        task.add_done_callback(lambda done: self._ended(final_id, done))
+        return task
+
+    def _ended(self, final_id: UploadId, task: asyncio.Task[Upload]) -> None:
+        del self._tasks[final_id]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, UploadNotFound | UploadLocked):
+            return  # terminated, or just being assembled by another process
+        if error is not None:
+            _log.error("AssemblyError", extra={"id": final_id}, exc_info=error)
+
+    async def _assemble(self, final_id: UploadId) -> Upload:
+        """Join the parts if all of them are complete; return the final as it is then."""
+        # No disturbing: whoever holds it either assembles it too or terminates it.
+        async with self._room, self._offsets.claim(final_id, timeout_s=0) as claim:
+            final = claim.upload
+            if final.finished or not isinstance(final.kind, Final):
+                return final
+            parts = await self._parts_of(final.id, final.kind)
+            if not all(part.complete for part in parts):
+                return final
+            joining = asyncio.create_task(self._data.concatenate(final, parts))
+            claim.on_wanted(lambda: _cancel(joining))
+            length = await _join(joining)
+            joined = replace(final, offset=length, length=length, expires_at=None)
+            await self._completion.complete(claim, joined, None)
+            final = claim.upload
+        await self._notify(HookType.POST_FINISH, final, None)
+        return final
+
+    async def _parts_of(self, final_id: UploadId, kind: Final) -> list[Upload]:
+        """Read the parts, and have the final poked when those that miss bytes are complete."""
+        # Registered before it is read: a part that completes in between is not overlooked.
+        for part_id in kind.parts:
+            self._waiting.setdefault(part_id, set()).add(final_id)
+        parts = [await self._offsets.get(part_id) for part_id in kind.parts]
+        for part in parts:
+            if part.complete:
+                self._waiting.pop(part.id, None)
+        return parts
+
+    async def _remove(self, final_id: UploadId) -> None:
+        try:
+            async with self._offsets.claim(final_id, timeout_s=self._timeout_s) as claim:
+                await self._data.delete(claim.upload)
+                await claim.remove()
+        except TusError:
+            _log.warning("AssemblyRemoveError", extra={"id": final_id}, exc_info=True)
+
+
+def _cancel(joining: asyncio.Task[int]) -> None:
+    joining.cancel()
+
+
+async def _join(joining: asyncio.Task[int]) -> int:
+    """Wait for the copy; if it is cancelled, or we are, wait until it has really ended.
+
+    Raises:
+        UploadLocked: somebody else wants the final upload, to terminate it as like as not.
+    """
+    try:
+        await asyncio.wait([joining])
+    except asyncio.CancelledError:
+        joining.cancel()
+        await asyncio.wait([joining])
+        raise
+    if joining.cancelled():
+        raise UploadLocked
+    return joining.result()

@@ -1,0 +1,171 @@
+"""One body on its way into one upload: what is stored, what is verified, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ..interfaces import AppendSession, Body, BodyEnd, Claim, Durability
+from ..protocol.checksum import ALGORITHMS, Checksum, ChecksumInTrailer, Digest, parse_checksum
+from ..protocol.errors import ChecksumMismatch, InvalidChecksum, TusError
+from ..protocol.model import Limits, Upload
+from ..protocol.rules import AppendPlan, settle_append, too_long
+
+# While a body streams, it is made durable each time this much has come; a power cut costs a
+# running upload no more than this.
+CHECKPOINT_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """The rules by which bytes are kept."""
+
+    limits: Limits
+    durability: Durability
+    clock: Callable[[], float]
+
+    def settle(self, plan: AppendPlan, stored: int, *, durable: bool) -> Upload:
+        """Return the record once bytes up to `stored` are kept, and on disk if `durable`."""
+        upload = settle_append(plan, stored, limits=self.limits, now=self.clock())
+        return replace(upload, checkpoint=stored) if durable else upload
+
+    def is_durable(self, *, cut: bool, completes: bool) -> bool:
+        """Whether the end of a body has to be on disk before its client is answered.
+
+        A body that was cut costs nobody any waiting, so it is synced whenever anything is.
+        """
+        match self.durability:
+            case Durability.NONE:
+                return False
+            case Durability.COMPLETE:
+                return cut or completes
+            case Durability.ACK:
+                return True
+
+
+class Verifier:
+    """Implements `Digest` for the checksum that was announced, or for all that may come."""
+
+    def __init__(self, announced: Checksum | ChecksumInTrailer) -> None:
+        self._announced = announced
+        names = [announced.algorithm] if isinstance(announced, Checksum) else list(ALGORITHMS)
+        self._digests: Mapping[str, Digest] = {name: ALGORITHMS[name][0]() for name in names}
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        for digest in self._digests.values():
+            digest.update(data)
+
+    def digest(self) -> bytes:
+        return next(iter(self._digests.values())).digest()
+
+    def check(self, body: Body) -> None:
+        """Compare, now that all of the body has been stored.
+
+        Raises:
+            ChecksumMismatch: 460.
+            InvalidChecksum: the trailer that was announced is missing or malformed.
+        """
+        checksum = self._announced
+        if isinstance(checksum, ChecksumInTrailer):
+            trailer = (body.trailers() or {}).get("upload-checksum")
+            if trailer is None:
+                raise InvalidChecksum("the announced trailer Upload-Checksum did not come")
+            checksum = parse_checksum(trailer)
+        if not checksum.matches(self._digests[checksum.algorithm]):
+            raise ChecksumMismatch
+
+
+class Transfer:
+    """Moves a body into an append session and saves what is kept of it."""
+
+    def __init__(
+        self, claim: Claim, plan: AppendPlan, session: AppendSession, body: Body, keeping: Keeping
+    ) -> None:
+        self._claim = claim
+        self._plan = plan
+        self._session = session
+        self._body = body
+        self._keeping = keeping
+        self._start = plan.upload.offset
+        self._received = 0
+
+    async def run(self) -> Upload:
+        """Store whatever comes and return what is kept; it is saved by the caller.
+
+        Raises:
+            MaxSizeExceeded, UploadSizeExceeded: there is more than fits. What came since the
+                last checkpoint is dropped, so that such a request never completes an upload.
+            InsufficientStorage, StoreUnavailable: what is good of it has been saved.
+        """
+        checkpoint = self._start
+        try:
+            while await self._move():
+                if self._start + self._received - checkpoint >= CHECKPOINT_BYTES:
+                    checkpoint = await self._checkpoint()
+        except _NoRoom:
+            await self._session.rollback(checkpoint)
+            await self._save(checkpoint)
+            raise too_long(self._plan.upload, self._keeping.limits) from None
+        except TusError:
+            await self._save(await self._session.commit())
+            raise
+        cut = self._body.end is not BodyEnd.COMPLETE
+        durable = self._keeping.is_durable(cut=cut, completes=self._is_all)
+        stored = await self._session.commit(durable=durable)
+        return self._keeping.settle(self._plan, stored, durable=durable)
+
+    async def run_verified(self, verifier: Verifier) -> Upload:
+        """Store all of the body or nothing of it, even if this process dies on the way.
+
+        Raises:
+            ChecksumMismatch, InvalidChecksum: and what `run` raises; nothing is kept.
+        """
+        await self._claim.save(self._plan.upload, exact=True)
+        verified = False
+        try:
+            while await self._move():
+                pass
+            durable = self._keeping.is_durable(cut=False, completes=self._is_all)
+            stored = await self._session.commit(durable=durable)
+            if self._body.end is BodyEnd.COMPLETE:
+                verifier.check(self._body)
+                verified = True
+                return self._keeping.settle(self._plan, stored, durable=durable)
+        except _NoRoom:
+            raise too_long(self._plan.upload, self._keeping.limits) from None
+        finally:
+            if not verified:
+                await self._session.rollback(self._start)
+                await self._save(self._start)
+        return self._plan.upload
+
+    @property
+    def _is_all(self) -> bool:
+        return self._start + self._received == self._plan.upload.length
+
+    async def _move(self) -> bool:
+        """Move one buffer; return False at the end of the body."""
+        chunk = await self._body.read()
+        self._received += len(chunk)
+        if self._received > self._plan.room:
+            raise _NoRoom
+        if chunk:
+            await self._session.write(chunk)
+        return bool(chunk)
+
+    async def _checkpoint(self) -> int:
+        """Make what came so far durable and known, and return the offset."""
+        if self._is_all:  # whether that is really the end, only the end of the body tells
+            return self._start
+        durable = self._keeping.durability is not Durability.NONE
+        stored = await self._session.commit(durable=durable)
+        upload = self._keeping.settle(self._plan, stored, durable=durable)
+        await self._claim.save(upload, durable=durable)
+        return stored
+
+    async def _save(self, stored: int) -> None:
+        await self._claim.save(self._keeping.settle(self._plan, stored, durable=False))
+
+
+class _NoRoom(Exception):
+    """The body has more bytes than may be stored."""

@@ -1,0 +1,362 @@
+"""What happens to uploads, in order: create, inspect, append, terminate, fetch.
+
+Each operation decides with `protocol.rules`, then acts through the seams, and returns what is
+to be told to the client or raises the error that is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from ..interfaces import (
+    Access,
+    Authorize,
+    Body,
+    Claim,
+    DataStore,
+    Durability,
+    HookEvent,
+    HookReply,
+    Hooks,
+    HookType,
+    OffsetStore,
+    Operation,
+    RequestInfo,
+)
+from ..protocol.commands import (
+    Append,
+    Appended,
+    Create,
+    Created,
+    Fetch,
+    Inspect,
+    Inspected,
+    Terminate,
+    Terminated,
+)
+from ..protocol.errors import (
+    InternalError,
+    ReadTimeout,
+    ServerShutdown,
+    TusError,
+    UnexpectedEOF,
+    UploadInterrupted,
+    UploadNotFound,
+)
+from ..protocol.metadata import format_metadata
+from ..protocol.model import (
+    Capabilities,
+    Final,
+    Limits,
+    Partial,
+    Upload,
+    UploadId,
+    parse_upload_id,
+)
+from ..protocol.rules import (
+    AppendPlan,
+    plan_append,
+    plan_create,
+    plan_fetch,
+    plan_final,
+    plan_inspect,
+)
+from .assembly import Assembly
+from .completion import Completion, Notify
+from .intake import Intake
+from .transfer import Keeping
+
+
+def new_upload_id() -> UploadId:
+    """Return 128 random bits as tusd writes them; whoever knows an id may use the upload."""
+    return UploadId(secrets.token_hex(16))
+
+
+async def allow_all(access: Access) -> str | None:
+    """Allow everybody everything, on behalf of nobody in particular."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How uploads are treated; what does not depend on the stores."""
+
+    limits: Limits
+    capabilities: Capabilities
+    durability: Durability = Durability.COMPLETE
+    acquire_lock_timeout_s: float = 20.0
+    assembly_wait_s: float = 5.0
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], UploadId] = new_upload_id
+
+
+class Uploads:
+    """The operations on uploads.
+
+    Args:
+        offsets: records and claims.
+        data: bytes.
+        policy: limits, durability and the like.
+        hooks: the application's say.
+        authorize: who may do what.
+    """
+
+    def __init__(
+        self,
+        offsets: OffsetStore,
+        data: DataStore,
+        policy: Policy,
+        *,
+        hooks: Hooks,
+        authorize: Authorize = allow_all,
+    ) -> None:
+        self._offsets = offsets
+        self._data = data
+        self._policy = policy
+        self._hooks = hooks
+        self._authorize = authorize
+        notify = Notify(hooks)
+        self._notify = notify
+        self._completion = Completion(data, hooks, policy.durability)
+        keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
+        self._intake = Intake(data, self._completion, keeping)
+        self._assembly = Assembly(
+            offsets, data, self._completion, notify, policy.acquire_lock_timeout_s
+        )
+
+    # --- life of the service
+
+    async def start(self) -> None:
+        """Go on with what an earlier process left unfinished."""
+        await self._assembly.resume()
+
+    def stop_bodies(self) -> None:
+        """Stop every running body: what arrived is stored, and its client is told to retry."""
+        self._intake.stop()
+
+    async def close(self) -> None:
+        """End background work; what it left is resumed at the next start."""
+        self.stop_bodies()
+        await self._assembly.close()
+
+    async def resume_assembly(self) -> None:
+        """Look for final uploads whose parts have all arrived, perhaps at another process."""
+        await self._assembly.resume()
+
+    # --- operations
+
+    async def create(self, create: Create, body: Body, request: RequestInfo) -> Created:
+        """POST: make an upload, and store the bytes that come along.
+
+        Raises:
+            TusError: nothing was created, except after `InsufficientStorage` and the like.
+        """
+        self._intake.check_running()
+        owner = await self._authorize(
+            Access(operation=Operation.CREATE, request=request, upload=None)
+        )
+        upload = await self._plan_create(create, owner, request)
+        upload = replace(upload, storage=await self._data.create(upload))
+        try:
+            await self._offsets.add(upload, durable=self._policy.durability is Durability.ACK)
+        except BaseException:
+            await self._data.delete(upload)
+            raise
+        await self._notify(HookType.POST_CREATE, upload, request)
+        if isinstance(upload.kind, Final):
+            return Created(await self._assembly.begin(upload, self._policy.assembly_wait_s))
+        if create.body is not None or upload.complete:
+            upload = await self._receive_first(create, upload, body, request)
+        return Created(upload)
+
+    async def inspect(self, inspect: Inspect, request: RequestInfo) -> Inspected:
+        """HEAD: end a running PATCH of this upload, count its bytes, and tell the offset.
+
+        Raises:
+            UploadNotFound, UploadExpired, UploadDamaged, UploadLocked
+        """
+        upload = await self._offsets.get(inspect.id)
+        await self._check_access(Operation.INSPECT, upload, request)
+        if isinstance(upload.kind, Final) and not upload.finished:
+            # Its claim may be held for minutes by the assembly; the record tells enough.
+            self._assembly.poke(upload.id)
+            return Inspected(plan_inspect(upload, now=self._policy.clock()))
+        async with self._claim(inspect.id) as claim:
+            plan_inspect(claim.upload, now=self._policy.clock())
+            finished = await self._completion.catch_up(claim, request)
+            upload = claim.upload
+        if finished:
+            await self._after_finish(upload, request)
+        return Inspected(upload)
+
+    async def append(self, append: Append, body: Body, request: RequestInfo) -> Appended:
+        """PATCH: store the bytes of the body at the end of the upload.
+
+        Raises:
+            TusError: what arrived before is kept, unless a checksum was announced.
+        """
+        self._intake.check_running()
+        await self._check_access_by_id(Operation.APPEND, append.id, request)
+        async with self._claim(append.id) as claim:
+            caught_up = await self._completion.catch_up(claim, request)
+            plan = plan_append(
+                append, claim.upload, limits=self._policy.limits, now=self._policy.clock()
+            )
+            error = None
+            try:
+                await self._intake.receive(claim, plan, append.body, body, request)
+            except TusError as why_not_all:  # all bytes may be there nevertheless
+                error = why_not_all
+            upload = claim.upload
+        if caught_up or (upload.finished and not plan.upload.finished):
+            await self._after_finish(upload, request)
+        if error is not None:
+            raise error
+        return Appended(upload)
+
+    async def terminate(self, terminate: Terminate, request: RequestInfo) -> Terminated:
+        """DELETE: remove the upload, whatever is being done to it.
+
+        Raises:
+            UploadNotFound, UploadExpired, UploadLocked, TerminationRejected
+        """
+        self._intake.check_running()
+        await self._check_access_by_id(Operation.TERMINATE, terminate.id, request)
+        async with self._claim(terminate.id) as claim:
+            upload = plan_inspect(claim.upload, now=self._policy.clock())
+            await self._hooks.call(
+                HookEvent(type=HookType.PRE_TERMINATE, upload=upload, request=request)
+            )
+            await self._remove(claim)
+        await self._notify(HookType.POST_TERMINATE, upload, request)
+        return Terminated()
+
+    async def fetch(self, fetch: Fetch, request: RequestInfo) -> Upload:
+        """GET: return the upload if it can be downloaded. Takes no claim, disturbs nobody.
+
+        Raises:
+            UploadNotFound, UploadExpired, UploadDamaged, IncompleteUpload
+        """
+        upload = await self._offsets.get(fetch.id)
+        await self._check_access(Operation.FETCH, upload, request)
+        return plan_fetch(upload, now=self._policy.clock())
+
+    def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
+        """See `DataStore.read`."""
+        return self._data.read(upload, start, stop)
+
+    def open_file(self, upload: Upload) -> Awaitable[BinaryIO | None]:
+        """See `DataStore.open_file`."""
+        return self._data.open_file(upload)
+
+    async def expire(self, upload_id: UploadId) -> bool:
+        """Remove the upload if it has expired and nobody uses it; return whether it was removed."""
+        async with self._offsets.claim(upload_id, timeout_s=0) as claim:
+            if not claim.upload.expired(self._policy.clock()):
+                return False
+            await self._remove(claim)
+            return True
+
+    # --- steps
+
+    def _claim(self, upload_id: UploadId) -> AbstractAsyncContextManager[Claim]:
+        return self._offsets.claim(upload_id, timeout_s=self._policy.acquire_lock_timeout_s)
+
+    async def _plan_create(self, create: Create, owner: str | None, request: RequestInfo) -> Upload:
+        upload = plan_create(
+            create,
+            upload_id=self._policy.new_id(),
+            owner=owner,
+            limits=self._policy.limits,
+            now=self._policy.clock(),
+        )
+        if isinstance(upload.kind, Final):
+            upload = plan_final(
+                upload,
+                await self._parts(upload.kind, request),
+                limits=self._policy.limits,
+                capabilities=self._policy.capabilities,
+                now=self._policy.clock(),
+            )
+        event = HookEvent(type=HookType.PRE_CREATE, upload=upload, request=request)
+        reply = await self._hooks.call(event)
+        return upload if reply is None else _apply_reply(upload, reply)
+
+    async def _parts(self, final: Final, request: RequestInfo) -> Sequence[Upload]:
+        parts = [await self._offsets.get(part) for part in final.parts]
+        for part in parts:
+            await self._check_access(Operation.CONCATENATE, part, request)
+        return parts
+
+    async def _receive_first(
+        self, create: Create, upload: Upload, body: Body, request: RequestInfo
+    ) -> Upload:
+        """Store the bytes that came with the POST, or complete an empty upload.
+
+        The upload exists by now. If its bytes were refused, nobody will learn its URL, so it
+        is removed; if they were cut short, what arrived is kept for the PATCH that follows.
+        """
+        async with self._claim(upload.id) as claim:
+            ceiling = self._policy.limits.size_ceiling if upload.length is None else upload.length
+            plan = AppendPlan(upload=claim.upload, room=ceiling)
+            try:
+                if create.body is None:
+                    await self._completion.complete(claim, upload, request)
+                else:
+                    await self._intake.receive(claim, plan, create.body, body, request)
+            except TusError as error:
+                if isinstance(error, _CUT_SHORT):
+                    return claim.upload
+                await self._remove(claim)
+                raise
+            upload = claim.upload
+        if upload.finished:
+            await self._after_finish(upload, request)
+        return upload
+
+    async def _remove(self, claim: Claim) -> None:
+        # Bytes first: a record without bytes is answered with 404 or 410 and can be removed
+        # again; bytes without a record would stay for ever.
+        await self._data.delete(claim.upload)
+        await claim.remove()
+
+    async def _after_finish(self, upload: Upload, request: RequestInfo | None) -> None:
+        await self._notify(HookType.POST_FINISH, upload, request)
+        if isinstance(upload.kind, Partial):
+            self._assembly.part_completed(upload.id)
+
+    async def _check_access_by_id(
+        self, operation: Operation, upload_id: UploadId, request: RequestInfo
+    ) -> None:
+        # Without authorisation the record that comes with the claim is all that is needed.
+        if self._authorize is not allow_all:
+            await self._check_access(operation, await self._offsets.get(upload_id), request)
+
+    async def _check_access(
+        self, operation: Operation, upload: Upload, request: RequestInfo
+    ) -> None:
+        access = Access(operation=operation, request=request, upload=upload)
+        if await self._authorize(access) != upload.owner:
+            raise UploadNotFound  # looks like one that does not exist
+
+
+# The client can go on with a PATCH after these.
+_CUT_SHORT = (UnexpectedEOF, ReadTimeout, UploadInterrupted, ServerShutdown)
+
+
+def _apply_reply(upload: Upload, reply: HookReply) -> Upload:
+    """What a hook returns is checked like what a client sends."""
+    if reply.id is not None:
+        upload_id = parse_upload_id(reply.id)
+        if upload_id is None:
+            raise InternalError
+        upload = replace(upload, id=upload_id)
+    if reply.metadata is not None:
+        pairs = {key: value.encode() for key, value in reply.metadata.items()}
+        upload = replace(upload, metadata=format_metadata(pairs))
+    return upload

@@ -1,0 +1,76 @@
+"""The aiohttp application: routes, and the life of what is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ..protocol.errors import MethodNotAllowed, TusError, UploadNotFound
+from ..service.uploads import Uploads
+from .handlers import Handlers, defer_continue
+
+UPLOADS: web.AppKey[Uploads] = web.AppKey("uploads", Uploads)
+"""The service of an application made by `create_app`, for code that embeds it."""
+
+
+def make_application(
+    handlers: Handlers, running: Callable[[], AbstractAsyncContextManager[None]]
+) -> web.Application:
+    """Return an application that serves uploads below wherever it is mounted.
+
+    Args:
+        handlers: answers the requests.
+        running: entered at start-up and left at clean-up; opens the stores and runs tasks.
+    """
+    app = web.Application()
+    app[UPLOADS] = handlers.uploads
+    for path in ("", "/", "/{target:.+}"):
+        # One route for all methods: X-HTTP-Method-Override decides which one counts.
+        app.router.add_route("*", path, handlers.handle, expect_handler=defer_continue)
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        async with running():
+            yield
+
+    async def stop_bodies(_: web.Application) -> None:
+        handlers.uploads.stop_bodies()
+
+    app.cleanup_ctx.append(run)
+    app.on_shutdown.append(stop_bodies)
+    return app
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer paths that nobody serves as everything else is answered: ``CODE: sentence``."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as refused:
+        error: TusError = MethodNotAllowed(*sorted(refused.allowed_methods))
+    except web.HTTPNotFound:
+        error = UploadNotFound("there is nothing at this path")
+    return web.Response(status=error.status, headers=error.headers, text=error.text)
+
+
+def make_root(app: web.Application, base_path: str, *, greeting: str | None) -> web.Application:
+    """Return the application of the whole server, with `app` below `base_path`.
+
+    Args:
+        app: made by `make_application`.
+        base_path: begins and ends with a slash.
+        greeting: what GET / answers, or None for 404.
+    """
+    if base_path == "/":
+        return app
+    root = web.Application(middlewares=[_plain_errors])
+    root.add_subapp(base_path, app)
+
+    async def greet(_: web.Request) -> web.Response:
+        return web.Response(text=greeting)
+
+    if greeting is not None:
+        root.router.add_get("/", greet)
+    return root

@@ -1,0 +1,150 @@
+"""One client connection of our own server: what aiohttp's handler does not do for us.
+
+Everything here that touches aiohttp's private parts is in this module and in `body`; both have
+tests of their own, and the range of aiohttp versions is pinned. A sub-application in somebody
+else's server gets plain aiohttp connections, and does without what is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import StreamReader, web
+
+from ..protocol.errors import BadRequest, InternalError
+from .trailers import TrailerScanner
+
+_log = logging.getLogger(__name__)
+
+
+class BrokenFraming(Exception):
+    """The body of a request is not framed as HTTP demands."""
+
+
+class Connection(web.RequestHandler):
+    """Adds trailers, half-closed connections, and errors as ``CODE: sentence``."""
+
+    __slots__ = ("_payload", "_scanner", "_seen")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._payload: StreamReader | None = None  # of the newest request on this connection
+        self._scanner: TrailerScanner | None = None
+        self._seen = b""  # the last bytes before this segment, in case a head ends across it
+
+    def data_received(self, data: bytes) -> None:
+        if self._scanner is not None:
+            self._scanner.feed(data)
+        idle = self._payload is None or self._payload.is_eof()
+        queued = len(self._messages)
+        super().data_received(data)
+        new = list(self._messages)[queued:] if len(self._messages) > queued else []
+        for message, payload in new:
+            if hasattr(message, "exc"):
+                self._fail_body(BrokenFraming())
+            else:
+                self._payload, self._scanner = payload, None
+        if idle and len(new) == 1 and _announces_trailer(new[0][0]):
+            self._start_scanning(self._seen + data)
+        self._seen = (self._seen + data)[-3:] if len(data) < 3 else data[-3:]
+
+    def _start_scanning(self, data: bytes) -> None:
+        # Nothing but this head was on its way, so the first blank line is its end.
+        # Of pipelined requests the trailers stay unknown: they are answered as missing.
+        _, blank_line, behind = data.partition(b"\r\n\r\n")
+        if blank_line:
+            self._scanner = TrailerScanner()
+            self._scanner.feed(behind)
+
+    def trailers_of(self, payload: StreamReader) -> Mapping[str, str] | None:
+        """The trailer fields behind that body, or None when they are not to be had."""
+        if payload is not self._payload or self._scanner is None:
+            return None
+        return self._scanner.fields
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Answer a client that has closed its sending side only, as far as TCP can tell."""
+        if self.ssl_context is not None or not (self._request_in_progress or self._messages):
+            return None
+        self._fail_body(ConnectionResetError("the client ended the connection"))
+        self.close()
+        return True
+
+    def _fail_body(self, error: Exception) -> None:
+        if self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(error)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never became a request, in the form of all other errors."""
+        if status >= 500:
+            _log.error("InternalServerError", exc_info=exc)
+        else:
+            _log.debug("BadRequest", exc_info=exc)
+        error = InternalError() if status >= 500 else BadRequest("this is not valid HTTP/1.1")
+        response = web.Response(status=status, text=error.text)
+        response.force_close()
+        return response
+
+
+def _announces_trailer(message: Any) -> bool:
+    return bool(getattr(message, "chunked", False)) and "Trailer" in message.headers
+
+
+class ConnectionSite(web.BaseSite):
+    """Serves a listening socket with `Connection`s.
+
+    Args:
+        runner: set up already.
+        sock: bound; its name is where clients connect.
+        options: for `Connection`, see aiohttp's `RequestHandler`.
+    """
+
+    __slots__ = ("_options", "_sock")
+
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        sock: socket.socket,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        backlog: int = 1024,
+        **options: Any,
+    ) -> None:
+        super().__init__(runner, ssl_context=ssl_context, backlog=backlog)
+        self._sock = sock
+        self._options = options
+
+    @property
+    def name(self) -> str:
+        """The address of the socket."""
+        return str(self._sock.getsockname())
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        await super().start()
+        loop = asyncio.get_running_loop()
+        server = self._runner.server
+        assert server is not None
+        make_server = (
+            loop.create_unix_server if self._sock.family == socket.AF_UNIX else loop.create_server
+        )
+        self._server = await make_server(
+            lambda: Connection(server, loop=loop, **self._options),
+            sock=self._sock,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+        )
+
+
+__all__ = ["BrokenFraming", "Connection", "ConnectionSite"]

@@ -1,0 +1,223 @@
+"""One short coroutine per verb: request -> command -> service -> response."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
+
+from ..interfaces import RequestInfo
+from ..protocol.commands import (
+    Append,
+    Create,
+    Discover,
+    Discovered,
+    Fetch,
+    Inspect,
+    Outcome,
+    Terminate,
+)
+from ..protocol.errors import (
+    BadRequest,
+    ExpectationFailed,
+    HTTPVersionUnsupported,
+    InternalError,
+    MethodNotAllowed,
+    NotImplementedByServer,
+    TusError,
+    UploadLocked,
+)
+from ..protocol.model import parse_upload_id
+from ..protocol.tus1 import VERSION, RequestHead, Tus1, effective_method
+from ..service.uploads import Uploads
+from .body import RequestBody
+from .cors import Cors
+from .download import download
+from .place import Surroundings
+
+_log = logging.getLogger(__name__)
+
+_CommandWithOutcome = Discover | Create | Inspect | Append | Terminate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handlers:
+    """Everything an upload URL answers.
+
+    Attributes:
+        uploads: the service.
+        dialect: how requests are understood and outcomes told.
+        surroundings: what stands between the clients and us.
+        cors: None sends no CORS headers.
+        downloads: whether GET gives uploads back.
+        idle_timeout_s: how long a client may be silent within a body.
+    """
+
+    uploads: Uploads
+    dialect: Tus1
+    surroundings: Surroundings
+    cors: Cors | None
+    downloads: bool
+    idle_timeout_s: float
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request, in the form that tus clients expect, whatever happens."""
+        body = RequestBody(request, idle_timeout_s=self.idle_timeout_s)
+        try:
+            response = await self._respond(request, body)
+        except TusError as error:
+            response = _render_error(request, error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # noqa: BLE001 - a fault of ours; the client gets an answer all the same
+            _log.exception("InternalServerError", extra={"path": request.path})
+            response = _render_error(request, InternalError())
+        if not response.prepared:
+            response.headers.update(self._common_headers(request))
+        return await _send(request, response, body)
+
+    async def _respond(self, request: web.Request, body: RequestBody) -> web.StreamResponse:
+        _check_framing(request)
+        if self.cors is not None:
+            self.cors.check(request.headers.get("Origin"))
+        head = self._head_of(request)
+        command = self.dialect.parse(head)
+        info = _info_of(request, head.method)
+        if isinstance(command, Fetch):
+            return await self._get(request, command, info)
+        outcome = await self._perform(command, body, info)
+        rendered = self.dialect.render(outcome, head.place)
+        return web.Response(status=rendered.status, headers=rendered.headers)
+
+    async def _perform(
+        self, command: _CommandWithOutcome, body: RequestBody, info: RequestInfo
+    ) -> Outcome:
+        match command:
+            case Create():
+                return await self.uploads.create(command, body, info)
+            case Append():
+                return await self.uploads.append(command, body, info)
+            case Inspect():
+                return await self.uploads.inspect(command, info)
+            case Terminate():
+                return await self.uploads.terminate(command, info)
+            case Discover():
+                return Discovered()
+
+    async def _get(
+        self, request: web.Request, fetch: Fetch, info: RequestInfo
+    ) -> web.StreamResponse:
+        if not self.downloads:
+            raise MethodNotAllowed("HEAD", "PATCH", "DELETE", "OPTIONS")
+        upload = await self.uploads.fetch(fetch, info)
+        return await download(request, self.uploads, upload, self._common_headers(request))
+
+    def _head_of(self, request: web.Request) -> RequestHead:
+        target, collection_path = _split_path(request)
+        return RequestHead(
+            method=effective_method(request.method, request.headers),
+            target=target,
+            upload_id=None if target is None else parse_upload_id(target),
+            headers=request.headers,
+            body_length=_body_length(request),
+            place=self.surroundings.place_of(request, collection_path),
+        )
+
+    def _common_headers(self, request: web.Request) -> Mapping[str, str]:
+        headers = {"Tus-Resumable": VERSION, "X-Content-Type-Options": "nosniff"}
+        if request.method != hdrs.METH_GET:
+            headers["Cache-Control"] = "no-store"
+        if self.cors is not None:
+            preflight = request.method == hdrs.METH_OPTIONS
+            headers |= self.cors.headers_for(request.headers.get("Origin"), preflight=preflight)
+        return headers
+
+
+async def defer_continue(request: web.Request) -> None:
+    """Leave ``100 Continue`` to the first read of the body, when every check has passed."""
+
+
+def _check_framing(request: web.Request) -> None:
+    """Refuse what aiohttp's parser lets through although HTTP/1.1 does not.
+
+    Raises:
+        HTTPVersionUnsupported, BadRequest, NotImplementedByServer, ExpectationFailed
+    """
+    if request.version not in (HttpVersion10, HttpVersion11):
+        raise HTTPVersionUnsupported
+    codings = request.headers.getall("Transfer-Encoding", ())
+    if codings:
+        if request.version == HttpVersion10:
+            raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+        if [coding.lower() for coding in codings] != ["chunked"]:
+            raise NotImplementedByServer("the only Transfer-Encoding here is chunked")
+    if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+        raise ExpectationFailed
+
+
+def _split_path(request: web.Request) -> tuple[str | None, str]:
+    """Return what follows the creation URL in the raw path, and the path of that URL.
+
+    The router has matched a decoded path; only the raw one tells whether it was escaped,
+    and an id that needs escapes is none.
+    """
+    raw = request.rel_url.raw_path
+    tail = request.match_info.get("target")
+    if not tail:
+        return None, raw
+    escaped = not raw.endswith(f"/{tail}")
+    return ("%" if escaped else tail), raw.removesuffix(tail)
+
+
+def _body_length(request: web.Request) -> int | None:
+    if "Transfer-Encoding" in request.headers:
+        return None
+    return request.content_length or 0
+
+
+def _info_of(request: web.Request, method: str) -> RequestInfo:
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.title(), []).append(value)
+    return RequestInfo(
+        method=method, uri=request.raw_path, remote=request.remote or "", headers=headers
+    )
+
+
+def _render_error(request: web.Request, error: TusError) -> web.Response:
+    if request.method == hdrs.METH_HEAD and error.status >= 500:
+        # tus-js-client starts over from byte 0 after a 5xx on HEAD, but waits after a 423.
+        error = UploadLocked()
+    response = web.Response(
+        status=error.status,
+        reason="Checksum Mismatch" if error.status == 460 else None,
+        headers=error.headers,
+        text=None if request.method == hdrs.METH_HEAD else error.text,
+    )
+    if error.closes:
+        response.force_close()
+    return response
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, body: RequestBody
+) -> web.StreamResponse:
+    """Send the answer; if bytes may still come, take some of them in, then close.
+
+    Whoever writes its whole body before it reads would otherwise see a reset, not the answer.
+    """
+    if not body.unread:
+        return response
+    if "Expect" in request.headers or body.end is not None:
+        response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    if not await body.discard():
+        response.force_close()
+        protocol: Any = request.protocol
+        protocol.force_close()
+    return response

@@ -1,0 +1,85 @@
+"""Where this server's uploads are as the client sees it, behind proxies or not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ..protocol.concat import Place
+from ..protocol.errors import BadRequest
+
+# A reg-name, an IPv4 address or an IPv6 literal, and a port.
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_FORWARDED_PAIR = re.compile(r'\s*(host|proto)\s*=\s*"?([^";,\s]+)"?\s*', re.IGNORECASE)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What stands between the clients and us.
+
+    Attributes:
+        base_url: the absolute creation URL to use whatever the request says, or None.
+        behind_proxy: whether X-Forwarded-* and Forwarded can be believed.
+    """
+
+    base_url: str | None = None
+    behind_proxy: bool = False
+
+    def place_of(self, request: web.Request, collection_path: str) -> Place:
+        """Return the place of uploads for this request.
+
+        Args:
+            request: the request.
+            collection_path: the path of the creation URL, as it reached us.
+
+        Raises:
+            BadRequest: the Host header is not an authority.
+        """
+        base_path = collection_path.rstrip("/") + "/"
+        if self.base_url is not None:
+            url = urlsplit(self.base_url)
+            return Place(origin=f"{url.scheme}://{url.netloc}", base_path=url.path)
+        # Not request.host: aiohttp takes that from an absolute request target, if there is one.
+        host = request.headers.get("Host", "")
+        if host and not _AUTHORITY.fullmatch(host):
+            raise BadRequest("the Host header is not a host")
+        scheme = request.scheme
+        if self.behind_proxy:
+            scheme, host = _forwarded(request, scheme, host)
+            base_path = _forwarded_prefix(request) + base_path
+        host = host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+        # HTTP/1.0 needs no Host; a path alone is a valid Location too.
+        return Place(origin=f"{scheme}://{host}" if host else "", base_path=base_path)
+
+
+def _forwarded(request: web.Request, scheme: str, host: str) -> tuple[str, str]:
+    """Apply what the nearest proxy says: X-Forwarded-*, then Forwarded (RFC 7239), as tusd does.
+
+    Of a list the first element counts, which is what the client itself saw.
+    """
+    said = {
+        "proto": _first(request, "X-Forwarded-Proto").lower(),
+        "host": _first(request, "X-Forwarded-Host"),
+    }
+    for part in _first(request, "Forwarded").split(";"):
+        if match := _FORWARDED_PAIR.fullmatch(part):
+            said[match[1].lower()] = match[2]
+    if said["proto"].lower() in _DEFAULT_PORTS:
+        scheme = said["proto"].lower()
+    if _AUTHORITY.fullmatch(said["host"]):
+        host = said["host"]
+    return scheme, host
+
+
+def _forwarded_prefix(request: web.Request) -> str:
+    prefix = _first(request, "X-Forwarded-Prefix")
+    return prefix.rstrip("/") if _PREFIX.fullmatch(prefix) else ""
+
+
+def _first(request: web.Request, name: str) -> str:
+    return request.headers.get(name, "").partition(",")[0].strip()

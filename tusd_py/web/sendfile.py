@@ -1,0 +1,91 @@
+"""File -> socket inside the kernel, on every event loop.
+
+`loop.sendfile` is missing from uvloop, and asyncio's own blocks the loop while the disk is read.
+So the work is done in a thread, on a duplicate of the socket that the loop does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import BinaryIO
+
+from aiohttp import web
+
+_STEP_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 256 * 1024
+_STALL_S = 60.0
+
+
+async def send_file(request: web.Request, file: BinaryIO, start: int, length: int) -> None:
+    """Send `length` bytes from `start` on; the head of the response has been written.
+
+    Raises:
+        OSError: the client went away or takes nothing for a minute, or the file is too short.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client went away")
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.get_extra_info("sslcontext") is not None or not length:
+        await _copy(request, file, start, length)
+        return
+    await _flushed(transport)
+    # The transport goes on owning the original; closing the copy does not close the connection.
+    with socket.socket(fileno=os.dup(sock.fileno())) as copy:
+        copy.setblocking(False)
+        await _send_all(copy, file.fileno(), start, length)
+
+
+async def _send_all(sock: socket.socket, file: int, start: int, length: int) -> None:
+    loop = asyncio.get_running_loop()
+    end = start + length
+    while start < end:
+        step = min(_STEP_BYTES, end - start)
+        try:
+            sent = await loop.run_in_executor(None, os.sendfile, sock.fileno(), file, start, step)
+        except BlockingIOError:
+            await _writable(sock)
+            continue
+        if not sent:
+            raise OSError("the file is shorter than its record")
+        start += sent
+
+
+async def _writable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_writer(sock, wake)
+    try:
+        async with asyncio.timeout(_STALL_S):
+            await ready
+    finally:
+        loop.remove_writer(sock)
+
+
+async def _flushed(transport: asyncio.WriteTransport) -> None:
+    """Wait until the head of the response is on its way: nothing may overtake it."""
+    deadline = asyncio.get_running_loop().time() + _STALL_S
+    while transport.get_write_buffer_size():
+        if transport.is_closing() or asyncio.get_running_loop().time() > deadline:
+            raise ConnectionResetError("the client went away")
+        await asyncio.sleep(0.001)
+
+
+async def _copy(request: web.Request, file: BinaryIO, start: int, length: int) -> None:
+    """Read and write instead: TLS has to see the bytes."""
+    loop = asyncio.get_running_loop()
+    end = start + length
+    while start < end:
+        step = min(_READ_BYTES, end - start)
+        chunk = await loop.run_in_executor(None, os.pread, file.fileno(), step, start)
+        if not chunk:
+            raise OSError("the file is shorter than its record")
+        await request.writer.write(chunk)
+        start += len(chunk)

@@ -1,0 +1,194 @@
+"""Ring 4: the only module that knows every adapter and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from .config import Settings
+from .data.disk import DiskData
+from .filesystem.lanes import Lanes
+from .hooks.python import HookCallable, PythonHooks
+from .interfaces import Authorize, DataStore, Durability, FileWork, Hooks, OffsetStore
+from .offsets.files import FileOffsets
+from .protocol.model import (
+    CHECKSUM,
+    CHECKSUM_TRAILER,
+    CONCATENATION,
+    CONCATENATION_UNFINISHED,
+    CREATION,
+    CREATION_DEFER_LENGTH,
+    CREATION_WITH_UPLOAD,
+    EXPIRATION,
+    TERMINATION,
+    Capabilities,
+    Limits,
+)
+from .protocol.tus1 import Tus1
+from .service.janitor import Janitor
+from .service.uploads import Policy, Uploads, allow_all
+from .web.app import make_application
+from .web.cors import Cors
+from .web.handlers import Handlers
+from .web.place import Surroundings
+
+_SHORTEST_SWEEP_S = 1.0
+_LONGEST_SWEEP_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two stores, and the threads they share."""
+
+    offsets: OffsetStore
+    data: DataStore
+    lanes: Lanes | None = None
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    hooks: Hooks | Mapping[str, HookCallable] | None = None,
+    authorize: Authorize = allow_all,
+    stores: Stores | None = None,
+    own_server: bool = False,
+) -> web.Application:
+    """Return an aiohttp application that serves uploads wherever it is mounted.
+
+    Args:
+        settings: defaults if None; those about listening and output are for the program.
+        hooks: callables by hook name, such as ``{"post-finish": notify}``, or a `Hooks`.
+        authorize: decides who may do what; see `tusd_py.Authorize`.
+        stores: other stores than those that `settings` name.
+        own_server: the application runs on `web.connection`, which reads trailers.
+    """
+    settings = settings or Settings()
+    stores = stores or _embedded_stores(settings)
+    capabilities = _capabilities(settings, stores.data, trailers=own_server)
+    limits = _limits(settings)
+    policy = Policy(
+        limits=limits,
+        capabilities=capabilities,
+        durability=settings.durability,
+        acquire_lock_timeout_s=settings.acquire_lock_timeout,
+    )
+    if not isinstance(hooks, Hooks):
+        hooks = PythonHooks(hooks)
+    uploads = Uploads(stores.offsets, stores.data, policy, hooks=hooks, authorize=authorize)
+    janitor = Janitor(
+        uploads,
+        stores.offsets,
+        stores.data,
+        interval_s=_sweep_interval_s(settings),
+        clock=policy.clock,
+    )
+    handlers = Handlers(
+        uploads=uploads,
+        dialect=Tus1(capabilities=capabilities, limits=limits),
+        surroundings=_surroundings(settings),
+        cors=_cors(settings),
+        downloads=not settings.disable_download,
+        idle_timeout_s=settings.network_timeout,
+    )
+    return make_application(handlers, lambda: _running(stores, uploads, janitor))
+
+
+@contextlib.asynccontextmanager
+async def _running(stores: Stores, uploads: Uploads, janitor: Janitor) -> AsyncIterator[None]:
+    """Open everything in order, sweep from time to time, and close in reverse."""
+    if stores.lanes is not None:
+        stores.lanes.start()
+    await stores.data.open()
+    await stores.offsets.open()
+    await uploads.start()
+    sweeping = asyncio.create_task(janitor.run(), name="janitor")
+    try:
+        yield
+    finally:
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+        await uploads.close()
+        await stores.offsets.close()
+        await stores.data.close()
+        if stores.lanes is not None:
+            stores.lanes.stop()
+
+
+def _embedded_stores(settings: Settings) -> Stores:
+    """One directory for bytes, records and claims, laid out as tusd's."""
+    lanes = Lanes()
+    run: FileWork = lanes
+    directory = Path(settings.upload_dir).absolute()
+    data = DiskData(directory, run, dir_mode=settings.dir_perms, file_mode=settings.file_perms)
+    offsets = FileOffsets(
+        directory,
+        run,
+        checkpoints=settings.durability is not Durability.NONE,
+        file_mode=settings.file_perms,
+    )
+    return Stores(offsets, data, lanes)
+
+
+def _capabilities(settings: Settings, data: DataStore, *, trailers: bool) -> Capabilities:
+    """Announce what the stores can do, less what is switched off."""
+    possible: list[tuple[str, bool]] = [
+        (CREATION, True),
+        (CREATION_WITH_UPLOAD, True),
+        (CREATION_DEFER_LENGTH, CREATION_DEFER_LENGTH in data.extensions),
+        (EXPIRATION, settings.expire_after > 0),
+        (CHECKSUM, True),
+        (CHECKSUM_TRAILER, trailers),
+        (TERMINATION, TERMINATION in data.extensions and not settings.disable_termination),
+    ]
+    for extension in (CONCATENATION, CONCATENATION_UNFINISHED):
+        able = extension in data.extensions and not settings.disable_concatenation
+        possible.append((extension, able))
+    return Capabilities(
+        extensions=tuple(name for name, able in possible if able),
+        max_size=_limits(settings).max_size,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_size=int(settings.max_size) or None,
+        expire_after_s=settings.expire_after or None,
+        max_parts=settings.max_parts,
+    )
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    absolute = bool(urlsplit(settings.base_path).netloc)
+    return Surroundings(
+        base_url=settings.base_path if absolute else None,
+        behind_proxy=settings.behind_proxy,
+    )
+
+
+def _cors(settings: Settings) -> Cors | None:
+    if settings.disable_cors:
+        return None
+    return Cors.of(
+        origin=settings.cors_allow_origin,
+        credentials=settings.cors_allow_credentials,
+        methods=settings.cors_allow_methods,
+        request_headers=settings.cors_allow_headers,
+        response_headers=settings.cors_expose_headers,
+        max_age_s=settings.cors_max_age,
+    )
+
+
+def _sweep_interval_s(settings: Settings) -> float:
+    """Often enough that nothing outlives its time by more than a tenth."""
+    if not settings.expire_after:
+        return _LONGEST_SWEEP_S
+    return min(max(settings.expire_after / 10, _SHORTEST_SWEEP_S), _LONGEST_SWEEP_S)
+
+
+__all__ = ["Stores", "create_app"]
