@@ -8,7 +8,7 @@ RUN_FLAGS ?=
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint types imports unit conformance e2e tools constraints clean
+.PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -45,7 +45,10 @@ e2e: $(STAMPS)/dev $(STAMPS)/npm ## real clients against a real server (TEST_FLA
 	$(BIN)/pytest tests/e2e $(TEST_FLAGS)
 
 tools: ## install what the tests need beside Python (Debian: Node.js)
-	@sh tests/install-tools.sh
+	@sh scripts/install-tools.sh
+
+docs: $(STAMPS)/dev ## write the reference pages that come from the code
+	$(BIN)/python docs/generate.py
 
 constraints: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV) $(STAMPS)
@@ -59,10 +62,7 @@ clean: ## remove what make has made; uploads in ./data stay
 	rm -rf $(VENV) $(STAMPS) tests/e2e/node_modules
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv, or PYTHON=/path/to/python3.11 make ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
 
 $(STAMPS)/run: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .

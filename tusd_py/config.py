@@ -43,7 +43,11 @@ def _parse_duration(value: object) -> object:
 
 def _parse_mode(value: object) -> object:
     """Accept '664', octal as in tusd."""
-    return int(value, 8) if isinstance(value, str) and re.fullmatch("[0-7]{3,4}", value) else value
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch("[0-7]{3,4}", value):
+        raise ValueError("must be three or four octal digits")
+    return int(value, 8)
 
 
 def _parse_names(value: object) -> object:

@@ -22,7 +22,7 @@ from .telemetry.logs import set_up_logging
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
 from .web.listening import listen_tcp, listen_unix, tls_context
-from .wiring import create_app
+from .wiring import Stores, create_app
 
 try:
     import uvloop
@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A worker that dies at once would otherwise be started again as fast as the machine can.
 _RESTART_PAUSE_S = 1.0
+# Workers that keep dying this young will not live any longer next time.
+_YOUNG_S = 5.0
+_MOST_YOUNG_DEATHS = 5
 # Beyond the shutdown timeout: for closing stores, and for the supervisor to see it.
 _GRACE_S = 5.0
 
@@ -57,12 +60,15 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
         if settings.tls_certificate is not None:
             _tls(settings)
     workers = (os.cpu_count() or 1) if settings.workers == "auto" else settings.workers
-    announce(upload_url(settings, sock))
+
+    def ready() -> None:
+        announce(upload_url(settings, sock))
+
     try:
         if workers == 1:
-            run_worker(settings, sock)
+            run_worker(settings, sock, ready)
         else:
-            _Supervisor(settings, sock, workers).run()
+            _Supervisor(settings, sock, workers).run(ready)
     finally:
         sock.close()
         if settings.unix_sock is not None:
@@ -83,18 +89,30 @@ def upload_url(settings: Settings, sock: socket.socket) -> str:
     return f"{scheme}://{host}:{port}{settings.base_path}"
 
 
-def run_worker(settings: Settings, sock: socket.socket) -> None:
-    """Serve the socket in this process until told to stop."""
+def run_worker(
+    settings: Settings,
+    sock: socket.socket,
+    ready: Callable[[], None],
+    stores: Stores | None = None,
+) -> None:
+    """Serve the socket in this process until told to stop.
+
+    Args:
+        ready: called once connections are served and signals obeyed.
+        stores: other stores than those that `settings` name.
+    """
     listener = set_up_logging(settings.log_format, verbose=settings.verbose)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, sock))
+            runner.run(_serve(settings, sock, ready, stores))
     finally:
         listener.stop()
 
 
-async def _serve(settings: Settings, sock: socket.socket) -> None:
-    app = create_app(settings, own_server=True)
+async def _serve(
+    settings: Settings, sock: socket.socket, ready: Callable[[], None], stores: Stores | None
+) -> None:
+    app = create_app(settings, stores=stores, own_server=True)
     path = urlsplit(settings.base_path).path
     greeting = (
         f"tusd_py: upload to {path} with any tus client\n" if settings.show_greeting else None
@@ -102,7 +120,8 @@ async def _serve(settings: Settings, sock: socket.socket) -> None:
     runner = web.AppRunner(
         make_root(app, path, greeting=greeting),
         access_log=None,
-        shutdown_timeout=settings.shutdown_timeout,
+        # aiohttp waits this long twice: for requests to end, then for them to be cancelled.
+        shutdown_timeout=settings.shutdown_timeout / 2,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -121,6 +140,7 @@ async def _serve(settings: Settings, sock: socket.socket) -> None:
     try:
         await site.start()
         _log.info("Listening", extra={"pid": os.getpid()})
+        ready()
         await stop.wait()
         for number in _STOP_SIGNALS:  # a second one ends us at once
             loop.remove_signal_handler(number)
@@ -139,38 +159,45 @@ class _Supervisor:
         self._settings = settings
         self._sock = sock
         self._count = count
-        self._pids: set[int] = set()
+        self._pids: dict[int, float] = {}  # when each was started
+        self._young_deaths = 0
         self._stopping = False
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], None]) -> None:
         for number in _STOP_SIGNALS:
             signal.signal(number, self._stop)
         for _ in range(self._count):
             self._start()
+        ready()  # what connects before a worker accepts waits in the socket's queue
         while self._pids:
-            try:
-                pid, status = os.wait()
-            except ChildProcessError:
-                break
-            self._pids.discard(pid)
+            pid, status = os.wait()
+            started = self._pids.pop(pid)
             if not self._stopping:
-                code = os.waitstatus_to_exitcode(status)
-                sys.stderr.write(f"worker {pid} ended with {code}; starting another\n")
-                time.sleep(_RESTART_PAUSE_S)
-                if not self._stopping:
-                    self._start()
+                self._replace(pid, os.waitstatus_to_exitcode(status), time.monotonic() - started)
         signal.alarm(0)
+        if self._young_deaths >= _MOST_YOUNG_DEATHS:
+            raise StartError("cannot start: the workers end as soon as they begin")
+
+    def _replace(self, pid: int, code: int, age_s: float) -> None:
+        sys.stderr.write(f"worker {pid} ended with {code}; starting another\n")
+        self._young_deaths = self._young_deaths + 1 if age_s < _YOUNG_S else 0
+        if self._young_deaths >= _MOST_YOUNG_DEATHS:
+            self._stop(signal.SIGTERM, None)
+            return
+        time.sleep(_RESTART_PAUSE_S)
+        if not self._stopping:
+            self._start()
 
     def _start(self) -> None:
         # Forked before there is a loop or a thread; the socket comes along.
         if (pid := os.fork()) != 0:
-            self._pids.add(pid)
+            self._pids[pid] = time.monotonic()
             return
         code = 1
         try:
             for number in (*_STOP_SIGNALS, signal.SIGALRM):
                 signal.signal(number, signal.SIG_DFL)
-            run_worker(self._settings, self._sock)
+            run_worker(self._settings, self._sock, lambda: None)
             code = 0
         finally:
             os._exit(code)
