@@ -42,12 +42,12 @@ def test_row_01_core_protocol(tus: Tus) -> None:
 
 @pytest.mark.rule(2, "MUST", "Upload-Offset and Upload-Length are non-negative integers.")
 def test_row_02_numbers_in_answers(tus: Tus) -> None:
-    """HEAD and PATCH answer with plain decimal numbers."""
+    """HEAD and PATCH, where they tell an offset or a length, tell plain decimal numbers."""
     url = tus.upload(11)
-    head = tus.state(url)
-    expect_number(head, "Upload-Offset")
-    expect_number(head, "Upload-Length")
-    expect_number(tus.patch(url, 0, DATA), "Upload-Offset")
+    for answer in (tus.head(url), tus.patch(url, 0, DATA)):
+        for name in ("Upload-Offset", "Upload-Length"):
+            if answer.get(name) is not None:
+                expect_number(answer, name)
 
 
 @pytest.mark.rule(2, "MUST", "Upload-Offset and Upload-Length are non-negative integers.")
@@ -57,7 +57,7 @@ def test_row_02_no_upload_of_impossible_length(tus: Tus, length: str) -> None:
     tus.need("creation")
     answer = tus.post(("Upload-Length", length))
     if answer.status == 201 and answer.get("Location"):
-        head = tus.state(tus.location(answer))
+        head = tus.head(tus.location(answer))
         told = head.get("Upload-Length")
         expect(head, told is None or is_number(told), f"Upload-Length is {told!r}, not a number")
 

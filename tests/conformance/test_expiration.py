@@ -77,5 +77,5 @@ def test_row_43_expired(tus: Tus, expires_in_s: float | None, method: str) -> No
         time.sleep(max(0.0, min(left_s, expires_in_s)))
     while tus.head(url).status < 300 and time.monotonic() < deadline:
         time.sleep(0.25)
-    answer = tus.state(url) if method == "HEAD" else tus.patch(url, 0, b"hello")
+    answer = tus.head(url) if method == "HEAD" else tus.patch(url, 0, b"hello")
     expect_status(answer, 404, 410)
