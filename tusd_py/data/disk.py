@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -108,29 +108,28 @@ class DiskData:
             sync_parents(path, self._directory)
 
     async def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
-        async with aiofiles.open(_path_of(upload), "rb") as file:
-            await file.seek(start)
-            while start < stop and (chunk := await file.read(min(READ_BYTES, stop - start))):
-                start += len(chunk)
-                yield chunk
+        with _mapped_read_errors():
+            async with aiofiles.open(_path_of(upload), "rb", opener=open_regular) as file:
+                await file.seek(start)
+                while start < stop and (chunk := await file.read(min(READ_BYTES, stop - start))):
+                    start += len(chunk)
+                    yield chunk
 
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         def open_it() -> BinaryIO:
-            return os.fdopen(open_regular(_path_of(upload), os.O_RDONLY), "rb")
+            with _mapped_read_errors():
+                return os.fdopen(open_regular(_path_of(upload), os.O_RDONLY), "rb")
 
-        try:
-            return await self._run(open_it)
-        except FileNotFoundError:
-            raise UploadNotFound from None
+        return await self._run(open_it)
 
     async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
         with contextlib.ExitStack() as open_files:
+            target = await self._run(_open_at_offset, _path_of(final), 0)
+            open_files.enter_context(target)
             # All parts are opened first: what is deleted from here on is still read to its end.
             sources = [await self._run(_open_part, part) for part in parts]
             for source in sources:
                 open_files.enter_context(source)
-            target = await self._run(_open_at_offset, _path_of(final), 0)
-            open_files.enter_context(target)
             try:
                 total = 0
                 for source, part in zip(sources, parts, strict=True):
@@ -168,10 +167,12 @@ class DiskData:
             for entry in entries:
                 if not _OUR_NAMES.fullmatch(entry.name) or os.path.exists(f"{entry.path}.info"):
                     continue
-                found = entry.stat(follow_symlinks=False)
-                if entry.is_file() and found.st_size == 0 and found.st_mtime <= before:
-                    os.unlink(entry.path)
-                    removed.append(entry.name)
+                # Another process may be faster.
+                with contextlib.suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    if entry.is_file() and found.st_size == 0 and found.st_mtime <= before:
+                        os.unlink(entry.path)
+                        removed.append(entry.name)
         return removed
 
 
@@ -210,12 +211,15 @@ class DiskSession:
         self._filling_bytes = 0
         with contextlib.suppress(TusError):
             await self._settle()
-        await self._run(self._truncate, offset)
+        # After a failed sync less than that is left, and cutting there would add zeros.
+        await self._run(self._truncate, min(offset, self._stored))
 
     async def close(self) -> None:
-        with contextlib.suppress(TusError):
-            await self._settle()
-        self._file.close()
+        try:
+            with contextlib.suppress(TusError):
+                await self._settle()
+        finally:
+            self._file.close()
 
     async def _start_writing(self) -> None:
         buffers, self._filling, self._filling_bytes = self._filling, [], 0
@@ -254,6 +258,15 @@ class DiskSession:
 
 def _path_of(upload: Upload) -> Path:
     return Path(upload.storage["Path"])
+
+
+@contextlib.contextmanager
+def _mapped_read_errors() -> Iterator[None]:
+    with mapped_os_errors():
+        try:
+            yield
+        except FileNotFoundError:
+            raise UploadNotFound from None
 
 
 def _open_at_offset(path: Path, offset: int) -> OpenFile:

@@ -64,11 +64,18 @@ class MemoryData:
         return None
 
     async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
-        sources = [self._file(part) for part in parts]
         file = self._file(final)
-        if file is None or None in sources:
+        if file is None:
+            raise UploadDamaged
+        file.clear()
+        sources = [self._file(part) for part in parts]
+        if None in sources:
             raise UploadNotFound
-        file[:] = b"".join(source for source in sources if source is not None)
+        joined = b"".join(source for source in sources if source is not None)
+        room = self.room()
+        if room is not None and len(joined) > room:
+            raise InsufficientStorage
+        file += joined
         return len(file)
 
     async def delete(self, upload: Upload) -> None:

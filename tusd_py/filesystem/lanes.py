@@ -106,22 +106,27 @@ class _Lane:
         self._jobs.put(job)
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            results: list[_Result] = []
-            first = self._busy_since = time.monotonic()
-            while job is not None:
-                results.append(_perform(job))
-                now = self._busy_since = time.monotonic()
-                if now - first > _HOLD_BACK_S:
-                    break
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-            self._busy_since = None
-            self._bring_back(results)
-            if job is None:
-                return
+        # Each batch has a frame of its own: while the lane waits for the next one, nothing of
+        # the last may stay referred to, least of all an open file that nobody took.
+        while self._run_batch(self._jobs.get()):
+            pass
+
+    def _run_batch(self, job: _Job | None) -> bool:
+        """Run the job and what queues behind it; return False at the end of all work."""
+        results: list[_Result] = []
+        first = self._busy_since = time.monotonic()
+        while job is not None:
+            results.append(_perform(job))
+            now = self._busy_since = time.monotonic()
+            if now - first > _HOLD_BACK_S:
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        self._busy_since = None
+        self._bring_back(results)
+        return job is not None
 
     def _bring_back(self, results: list[_Result]) -> None:
         assert self._loop is not None

@@ -71,10 +71,13 @@ class Bell:
 
     def _make(self) -> int:
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / self.name
-        os.mkfifo(path, 0o600)
+        unheard = self._directory / f".{self.name}"
+        os.mkfifo(unheard, 0o600)
         # Opened for writing too, so that it never reads an end of file between two rings.
-        return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(unheard, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Hung up only now: a bell that nobody listens to is taken down by whoever rings it.
+        os.rename(unheard, self._directory / self.name)
+        return fd
 
     def _unmake(self) -> None:
         (self._directory / self.name).unlink(missing_ok=True)
@@ -82,7 +85,7 @@ class Bell:
 
     def _ring_others(self, message: bytes) -> None:
         for name in os.listdir(self._directory):
-            if name != self.name:
+            if name != self.name and not name.startswith("."):
                 self._ring(name, message)
 
     def _ring(self, name: str, message: bytes) -> None:

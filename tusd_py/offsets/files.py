@@ -104,12 +104,13 @@ class FileOffsets:
     async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[FileClaim]:
         deadline = asyncio.get_running_loop().time() + timeout_s
         async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
-            claim = FileClaim(self, await self._lock(upload_id, deadline), turn)
+            claim = FileClaim(self, upload_id, turn)
             try:
+                await self._wait_locked(claim, upload_id, deadline)
                 yield claim
             finally:
                 claim.close()
-                if askers := self._askers.pop(upload_id, None):
+                while askers := self._askers.pop(upload_id, None):
                     await self._bell.tell_free(upload_id, askers)
 
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
@@ -124,10 +125,10 @@ class FileOffsets:
 
     # --- between processes
 
-    async def _lock(self, upload_id: UploadId, deadline: float) -> _Locked:
+    async def _wait_locked(self, claim: FileClaim, upload_id: UploadId, deadline: float) -> None:
         """Take the kernel lock; while another process has it, ring for it and try again."""
         loop = asyncio.get_running_loop()
-        while (locked := await self.run(self._try_lock, upload_id)) is None:
+        while not await self.run(claim.try_lock):
             if (remaining := deadline - loop.time()) <= 0:
                 raise UploadLocked
             freed = self._freed[upload_id] = asyncio.Event()
@@ -138,7 +139,6 @@ class FileOffsets:
                         await freed.wait()
             finally:
                 del self._freed[upload_id]
-        return locked
 
     def _on_wanted(self, upload_id: UploadId, asker: str) -> None:
         if self._turns.ask_to_leave(upload_id):
@@ -172,20 +172,21 @@ class FileOffsets:
         with self._open(upload_id) as file:
             return self._understand(upload_id, _content_of(file)).upload
 
-    def _try_lock(self, upload_id: UploadId) -> _Locked | None:
-        """Lock the record, or return None while somebody else has it."""
+    def try_lock(self, upload_id: UploadId) -> _Locked | None:
+        """Lock the record, or return None while somebody else has it (blocks)."""
         while True:
-            file = self._open(upload_id)
-            try:
-                fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                return None
-            if self._is_current(upload_id, file):
-                content = _content_of(file)
-                upload = self._understand(upload_id, content).upload
-                return _Locked(file, upload, content)
-            file.close()  # it was replaced or removed between open and lock: look again
+            with contextlib.ExitStack() as closing:
+                file = closing.enter_context(self._open(upload_id))
+                try:
+                    fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return None
+                # If not, it was replaced or removed between open and lock: look again.
+                if self._is_current(upload_id, file):
+                    content = _content_of(file)
+                    upload = self._understand(upload_id, content).upload
+                    closing.pop_all()
+                    return _Locked(file, upload, content)
 
     def _is_current(self, upload_id: UploadId, file: OpenFile) -> bool:
         try:
@@ -200,8 +201,7 @@ class FileOffsets:
         content = self._format(upload, exact_at=upload.offset if exact else None)
         path = self._path(upload.id)
         with mapped_os_errors():
-            if not os.fstat(locked.file.fd).st_nlink:
-                raise ClaimLost
+            _check_named(locked)
             if content == locked.content:
                 if durable:
                     os.fsync(locked.file.fd)
@@ -216,10 +216,11 @@ class FileOffsets:
         locked.file.close()
         return _Locked(new, upload, content)
 
-    def remove_record(self, upload_id: UploadId) -> None:
+    def remove_record(self, locked: _Locked) -> None:
         """Remove the record for good; without the sync it would be back after a power cut."""
-        path = self._path(upload_id)
+        path = self._path(locked.upload.id)
         with mapped_os_errors():
+            _check_named(locked)
             path.unlink(missing_ok=True)
             sync_directory(path.parent)
 
@@ -272,7 +273,7 @@ class FileOffsets:
         """
         beside = self._directory / upload_id
         named = record.upload.storage.get("Path")
-        for path in (beside if named is None else self._directory / named, beside):
+        for path in (self._directory / named if named else beside, beside):
             with mapped_os_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return path, os.stat(path).st_size
         # Without a promise to keep it is a creation or a termination that a crash cut short.
@@ -310,32 +311,54 @@ class FileOffsets:
 
 
 class FileClaim:
-    """Implements `Claim`: holds the lock on the record's file."""
+    """Implements `Claim`: holds the lock on the record's file.
 
-    def __init__(self, store: FileOffsets, locked: _Locked, turn: Turn) -> None:
+    What is held is noted in the thread that takes it: a request that is cancelled meanwhile
+    would not learn of it, and could not give it back.
+    """
+
+    def __init__(self, store: FileOffsets, upload_id: UploadId, turn: Turn) -> None:
         self._store = store
-        self._locked = locked
+        self._upload_id = upload_id
         self._turn = turn
+        self._held: _Locked | None = None
 
     @property
     def upload(self) -> Upload:
         """See `Claim.upload`."""
         return self._locked.upload
 
+    @property
+    def _locked(self) -> _Locked:
+        assert self._held is not None
+        return self._held
+
     def on_wanted(self, leave: Callable[[], None]) -> None:
         self._turn.on_wanted(leave)
 
     async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
-        self._locked = await self._store.run(
-            self._store.replace_record, self._locked, upload, durable=durable, exact=exact
-        )
+        await self._store.run(self._replace, upload, durable=durable, exact=exact)
 
     async def remove(self) -> None:
-        await self._store.run(self._store.remove_record, self.upload.id)
+        await self._store.run(self._store.remove_record, self._locked)
+
+    def try_lock(self) -> bool:
+        """Take the lock, if nobody else has it (blocks)."""
+        self._held = self._store.try_lock(self._upload_id)
+        return self._held is not None
+
+    def _replace(self, upload: Upload, *, durable: bool, exact: bool) -> None:
+        self._held = self._store.replace_record(self._locked, upload, durable=durable, exact=exact)
 
     def close(self) -> None:
         """Give the lock back."""
-        self._locked.file.close()
+        if self._held is not None:
+            self._held.file.close()
+
+
+def _check_named(locked: _Locked) -> None:
+    if not os.fstat(locked.file.fd).st_nlink:  # removed or replaced behind our back
+        raise ClaimLost
 
 
 def _content_of(file: OpenFile) -> bytes:

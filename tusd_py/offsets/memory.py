@@ -68,4 +68,5 @@ class MemoryClaim:
         self._uploads[upload.id] = self.upload = upload
 
     async def remove(self) -> None:
-        self._uploads.pop(self.upload.id, None)
+        if self._uploads.pop(self.upload.id, None) is None:
+            raise ClaimLost

@@ -18,6 +18,9 @@ from ..protocol.model import Final, Kind, Partial, Upload, UploadId, Whole, pars
 OUR_KEY = "TusdPy"
 VERSION = 1
 
+# What parsing runs into when a file is not what it should be.
+_NONSENSE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidMetadata)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -98,7 +101,7 @@ def parse_record(content: bytes) -> Record:
     """
     try:
         return _parse(json.loads(content))
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidMetadata) as error:
+    except _NONSENSE as error:
         raise UploadDamaged("the record of this upload cannot be read") from error
 
 
@@ -107,24 +110,28 @@ def _parse(fields: Mapping[str, Any]) -> Record:
     own: Mapping[str, Any] = ours or {}
     if own.get("Version", VERSION) != VERSION:
         raise ValueError("a later version wrote this record")
+    length = None if fields.get("SizeIsDeferred") else _size(fields["Size"])
+    checkpoint = _size(fields["Offset"]) if ours else 0
+    if length is not None and checkpoint > length:
+        raise ValueError("more bytes than there can be")
     upload = Upload(
         id=_id(fields["ID"]),
-        length=None if fields.get("SizeIsDeferred") else _size(fields["Size"]),
-        offset=_size(fields["Offset"]) if ours else 0,
-        checkpoint=_size(fields["Offset"]) if ours else 0,
+        length=length,
+        offset=checkpoint,
+        checkpoint=checkpoint,
         metadata=_metadata(fields, own),
         kind=_kind(fields, own),
-        created_at=own.get("CreatedAt"),
-        expires_at=own.get("ExpiresAt"),
-        owner=own.get("Owner"),
+        created_at=_time(own.get("CreatedAt")),
+        expires_at=_time(own.get("ExpiresAt")),
+        owner=_text(own.get("Owner")),
         finished=bool(own.get("Finished", False)),
-        storage=fields.get("Storage") or {},
+        storage={key: _text(value) or "" for key, value in (fields.get("Storage") or {}).items()},
     )
     return Record(
         upload=upload,
         ours=ours is not None,
-        boot=own.get("Boot"),
-        exact_at=own.get("ExactAt"),
+        boot=_text(own.get("Boot")),
+        exact_at=None if own.get("ExactAt") is None else _size(own["ExactAt"]),
     )
 
 
@@ -134,7 +141,7 @@ def _readable(metadata: Metadata) -> dict[str, str]:
 
 
 def _metadata(fields: Mapping[str, Any], own: Mapping[str, Any]) -> Metadata:
-    if (header := own.get("UploadMetadata")) is not None:
+    if (header := _text(own.get("UploadMetadata"))) is not None:
         return Metadata(header)
     pairs = fields.get("MetaData")
     if not pairs or own:
@@ -147,7 +154,7 @@ def _kind(fields: Mapping[str, Any], own: Mapping[str, Any]) -> Kind:
         return Partial()
     if fields.get("IsFinal"):
         parts = tuple(_id(part) for part in fields.get("PartialUploads") or ())
-        return Final(parts=parts, header=own.get("UploadConcat"))
+        return Final(parts=parts, header=_text(own.get("UploadConcat")))
     return Whole()
 
 
@@ -161,4 +168,16 @@ def _id(text: str) -> UploadId:
 def _size(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError("not a size")
+    return value
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _time(value: object) -> float | None:
+    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+        raise ValueError("not a time")
     return value

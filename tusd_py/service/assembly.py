@@ -44,9 +44,10 @@ class Assembly:
         Raises:
             InsufficientStorage, StoreUnavailable: joining failed in that time; it is removed.
         """
-        task = self._start(final.id)
+        task = self._tasks.get(final.id) or self._start(final.id)
         done, _ = await asyncio.wait([task], timeout=wait_s)
-        if not done or task.cancelled():
+        # Locked: another process found it already and joins it, or terminates it.
+        if not done or task.cancelled() or isinstance(task.exception(), UploadLocked):
             return final
         if task.exception() is not None:
             await self._remove(final.id)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from ..interfaces import Claim, DataStore, Durability, HookEvent, Hooks, HookType, RequestInfo
-from ..protocol.model import Upload
+from ..protocol.model import Partial, Upload
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +42,18 @@ class Completion:
         """
         await self._data.finish(upload, durable=self._durable)
         event = HookEvent(type=HookType.PRE_FINISH, upload=upload, request=request)
-        await self._hooks.call(event)
-        checkpoint = upload.offset if self._durable else upload.checkpoint
-        finished = replace(upload, finished=True, checkpoint=checkpoint)
+        try:
+            await self._hooks.call(event)
+        except Exception:
+            # The bytes are there nevertheless, but for no longer than before.
+            await claim.save(replace(upload, expires_at=claim.upload.expires_at))
+            raise
+        finished = replace(
+            upload,
+            finished=True,
+            checkpoint=upload.offset if self._durable else upload.checkpoint,
+            expires_at=upload.expires_at if isinstance(upload.kind, Partial) else None,
+        )
         await claim.save(finished, durable=self._durable)
 
     async def catch_up(self, claim: Claim, request: RequestInfo | None) -> bool:

@@ -64,7 +64,8 @@ class Intake:
                 checksum was announced, or the body was longer than the upload.
         """
         if head.length == 0 and head.checksum is None:
-            kept = self._keeping.settle(plan, plan.upload.offset, durable=False)
+            synced = plan.upload.checkpoint
+            kept = self._keeping.settle(plan, plan.upload.offset, synced=synced)
             await self._save(claim, kept, request)
             return
         verifier = None if head.checksum is None else Verifier(head.checksum)

@@ -41,7 +41,7 @@ class Janitor:
             await asyncio.sleep(self._interval_s)
             try:
                 await self.sweep()
-            except TusError:
+            except Exception:  # noqa: BLE001 - whatever it is, the next sweep must come
                 _log.warning("JanitorError", exc_info=True)
 
     async def sweep(self) -> None:

@@ -24,21 +24,26 @@ class Keeping:
     durability: Durability
     clock: Callable[[], float]
 
-    def settle(self, plan: AppendPlan, stored: int, *, durable: bool) -> Upload:
-        """Return the record once bytes up to `stored` are kept, and on disk if `durable`."""
+    def settle(self, plan: AppendPlan, stored: int, *, synced: int) -> Upload:
+        """Return the record once bytes up to `stored` are kept, those up to `synced` on disk."""
         upload = settle_append(plan, stored, limits=self.limits, now=self.clock())
-        return replace(upload, checkpoint=stored) if durable else upload
+        return replace(upload, checkpoint=min(synced, stored))
 
-    def is_durable(self, *, cut: bool, completes: bool) -> bool:
+    def is_durable(self, *, cut: bool, completes: bool, unsynced: int) -> bool:
         """Whether the end of a body has to be on disk before its client is answered.
 
         A body that was cut costs nobody any waiting, so it is synced whenever anything is.
+
+        Args:
+            cut: the body did not come to its own end.
+            completes: the upload has all its bytes.
+            unsynced: how many of its bytes only the cache may have.
         """
         match self.durability:
             case Durability.NONE:
                 return False
             case Durability.COMPLETE:
-                return cut or completes
+                return cut or completes or unsynced >= CHECKPOINT_BYTES
             case Durability.ACK:
                 return True
 
@@ -88,6 +93,7 @@ class Transfer:
         self._keeping = keeping
         self._start = plan.upload.offset
         self._received = 0
+        self._synced = plan.upload.checkpoint
 
     async def run(self) -> Upload:
         """Store whatever comes and return what is kept; it is saved by the caller.
@@ -97,22 +103,21 @@ class Transfer:
                 last checkpoint is dropped, so that such a request never completes an upload.
             InsufficientStorage, StoreUnavailable: what is good of it has been saved.
         """
-        checkpoint = self._start
+        saved = self._start
         try:
             while await self._move():
-                if self._start + self._received - checkpoint >= CHECKPOINT_BYTES:
-                    checkpoint = await self._checkpoint()
+                # Of the last byte only the end of the body tells whether it really is the last.
+                if self._reached - saved >= CHECKPOINT_BYTES and not self._is_all:
+                    saved = await self._checkpoint()
+            stored = await self._commit(cut=self._body.end is not BodyEnd.COMPLETE)
         except _NoRoom:
-            await self._session.rollback(checkpoint)
-            await self._save(checkpoint)
+            await self._session.rollback(saved)
+            await self._claim.save(self._kept(saved))
             raise too_long(self._plan.upload, self._keeping.limits) from None
         except TusError:
-            await self._save(await self._session.commit())
+            await self._claim.save(self._kept(await self._session.commit()))
             raise
-        cut = self._body.end is not BodyEnd.COMPLETE
-        durable = self._keeping.is_durable(cut=cut, completes=self._is_all)
-        stored = await self._session.commit(durable=durable)
-        return self._keeping.settle(self._plan, stored, durable=durable)
+        return self._kept(stored)
 
     async def run_verified(self, verifier: Verifier) -> Upload:
         """Store all of the body or nothing of it, even if this process dies on the way.
@@ -125,23 +130,27 @@ class Transfer:
         try:
             while await self._move():
                 pass
-            durable = self._keeping.is_durable(cut=False, completes=self._is_all)
-            stored = await self._session.commit(durable=durable)
+            stored = await self._commit(cut=False)
             if self._body.end is BodyEnd.COMPLETE:
                 verifier.check(self._body)
                 verified = True
-                return self._keeping.settle(self._plan, stored, durable=durable)
+                return self._kept(stored)
         except _NoRoom:
             raise too_long(self._plan.upload, self._keeping.limits) from None
         finally:
             if not verified:
                 await self._session.rollback(self._start)
-                await self._save(self._start)
+                # Less than that is left if a sync failed.
+                await self._claim.save(self._kept(await self._session.commit()))
         return self._plan.upload
 
     @property
+    def _reached(self) -> int:
+        return self._start + self._received
+
+    @property
     def _is_all(self) -> bool:
-        return self._start + self._received == self._plan.upload.length
+        return self._reached == self._plan.upload.length
 
     async def _move(self) -> bool:
         """Move one buffer; return False at the end of the body."""
@@ -155,16 +164,23 @@ class Transfer:
 
     async def _checkpoint(self) -> int:
         """Make what came so far durable and known, and return the offset."""
-        if self._is_all:  # whether that is really the end, only the end of the body tells
-            return self._start
-        durable = self._keeping.durability is not Durability.NONE
-        stored = await self._session.commit(durable=durable)
-        upload = self._keeping.settle(self._plan, stored, durable=durable)
-        await self._claim.save(upload, durable=durable)
+        stored = await self._commit(cut=False)
+        upload = self._kept(stored)
+        await self._claim.save(upload, durable=upload.checkpoint == stored)
         return stored
 
-    async def _save(self, stored: int) -> None:
-        await self._claim.save(self._keeping.settle(self._plan, stored, durable=False))
+    async def _commit(self, *, cut: bool) -> int:
+        """Store what was written, on disk if the policy says so, and return the offset."""
+        durable = self._keeping.is_durable(
+            cut=cut, completes=self._is_all, unsynced=self._reached - self._synced
+        )
+        stored = await self._session.commit(durable=durable)
+        if durable:
+            self._synced = stored
+        return stored
+
+    def _kept(self, stored: int) -> Upload:
+        return self._keeping.settle(self._plan, stored, synced=self._synced)
 
 
 class _NoRoom(Exception):

@@ -6,6 +6,7 @@ to be told to the client or raises the error that is.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -203,17 +204,18 @@ class Uploads:
         self._intake.check_running()
         await self._check_access_by_id(Operation.APPEND, append.id, request)
         async with self._claim(append.id) as claim:
-            caught_up = await self._completion.catch_up(claim, request)
-            plan = plan_append(
-                append, claim.upload, limits=self._policy.limits, now=self._policy.clock()
-            )
+            was_finished = claim.upload.finished
             error = None
             try:
+                await self._completion.catch_up(claim, request)
+                plan = plan_append(
+                    append, claim.upload, limits=self._policy.limits, now=self._policy.clock()
+                )
                 await self._intake.receive(claim, plan, append.body, body, request)
             except TusError as why_not_all:  # all bytes may be there nevertheless
                 error = why_not_all
             upload = claim.upload
-        if caught_up or (upload.finished and not plan.upload.finished):
+        if upload.finished and not was_finished:
             await self._after_finish(upload, request)
         if error is not None:
             raise error
@@ -308,10 +310,9 @@ class Uploads:
                 if create.body is None:
                     await self._completion.complete(claim, upload, request)
                 else:
-                    await self._intake.receive(claim, plan, create.body, body, request)
-            except TusError as error:
-                if isinstance(error, _CUT_SHORT):
-                    return claim.upload
+                    with contextlib.suppress(*_CUT_SHORT):
+                        await self._intake.receive(claim, plan, create.body, body, request)
+            except TusError:
                 await self._remove(claim)
                 raise
             upload = claim.upload

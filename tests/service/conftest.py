@@ -1,0 +1,236 @@
+"""A service on stores in memory, with a clock and hooks that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.support.bodies import ScriptedBody
+from tusd_py.data.memory import MemoryData
+from tusd_py.interfaces import (
+    Authorize,
+    Body,
+    DataStore,
+    Durability,
+    HookEvent,
+    HookReply,
+    HookType,
+    OffsetStore,
+    RequestInfo,
+)
+from tusd_py.offsets.memory import MemoryOffsets
+from tusd_py.protocol.checksum import Checksum, ChecksumInTrailer
+from tusd_py.protocol.commands import Append, BodyHead, Create, Fetch, Inspect, Terminate
+from tusd_py.protocol.metadata import NO_METADATA, Metadata
+from tusd_py.protocol.model import (
+    CONCATENATION,
+    CONCATENATION_UNFINISHED,
+    Capabilities,
+    Final,
+    Kind,
+    Limits,
+    Partial,
+    Upload,
+    UploadId,
+    Whole,
+)
+from tusd_py.service.uploads import Policy, Uploads, allow_all
+
+REQUEST = RequestInfo(method="PATCH", uri="/files/", remote="127.0.0.1", headers={})
+SOON_S = 5.0
+EXPIRE_AFTER_S = 100.0
+START = 1_700_000_000.0
+
+Say = HookReply | Exception | Callable[[HookEvent], Awaitable[HookReply | None]]
+
+
+class SaidHooks:
+    """Implements `Hooks`: notes every event, and answers as the test has said."""
+
+    def __init__(self) -> None:
+        self.events: list[HookEvent] = []
+        self.says: dict[HookType, Say] = {}
+        self._called = asyncio.Event()
+
+    async def call(self, event: HookEvent) -> HookReply | None:
+        self.events.append(event)
+        self._called.set()
+        match self.says.get(event.type):
+            case Exception() as error:
+                raise error
+            case HookReply() | None as reply:
+                return reply
+            case function:
+                return await function(event)
+
+    @property
+    def types(self) -> list[str]:
+        """What has been called, in order."""
+        return [event.type.value for event in self.events]
+
+    async def wait_finished(self, upload_id: UploadId) -> None:
+        """Wait until post-finish has been called for the upload."""
+        async with asyncio.timeout(SOON_S):
+            while (HookType.POST_FINISH, upload_id) not in {
+                (event.type, event.upload.id) for event in self.events
+            }:
+                self._called.clear()
+                await self._called.wait()
+
+
+class House:
+    """The service and what it stands on; the methods are the verbs of a client."""
+
+    def __init__(
+        self,
+        *,
+        offsets: OffsetStore | None = None,
+        data: DataStore | None = None,
+        limits: Limits | None = None,
+        durability: Durability = Durability.COMPLETE,
+        authorize: Authorize = allow_all,
+        acquire_lock_timeout_s: float = SOON_S,
+        assembly_wait_s: float = SOON_S,
+    ) -> None:
+        self.now = START
+        self.offsets = MemoryOffsets() if offsets is None else offsets
+        self.data = MemoryData() if data is None else data
+        self.hooks = SaidHooks()
+        ids = itertools.count(1)
+        self.policy = Policy(
+            limits=limits or Limits(expire_after_s=EXPIRE_AFTER_S),
+            capabilities=Capabilities(extensions=(CONCATENATION, CONCATENATION_UNFINISHED)),
+            durability=durability,
+            acquire_lock_timeout_s=acquire_lock_timeout_s,
+            assembly_wait_s=assembly_wait_s,
+            clock=lambda: self.now,
+            new_id=lambda: UploadId(f"upload-{next(ids)}"),
+        )
+        self.uploads = Uploads(
+            self.offsets, self.data, self.policy, hooks=self.hooks, authorize=authorize
+        )
+
+    async def create(
+        self,
+        length: int | None,
+        body: Body | bytes | None = None,
+        *,
+        kind: Kind | None = None,
+        metadata: Metadata = NO_METADATA,
+        checksum: Checksum | ChecksumInTrailer | None = None,
+    ) -> Upload:
+        """POST; bytes are a body of known length."""
+        head = None
+        if body is not None:
+            known = len(body) if isinstance(body, bytes) else None
+            head = BodyHead(length=known, checksum=checksum)
+        command = Create(length=length, metadata=metadata, kind=kind or Whole(), body=head)
+        return (await self.uploads.create(command, _body(body), REQUEST)).upload
+
+    async def append(
+        self,
+        upload: Upload,
+        body: Body | bytes,
+        *,
+        offset: int | None = None,
+        length: int | None = None,
+        checksum: Checksum | ChecksumInTrailer | None = None,
+    ) -> Upload:
+        """PATCH; bytes are a body of known length."""
+        known = len(body) if isinstance(body, bytes) else None
+        command = Append(
+            id=upload.id,
+            offset=upload.offset if offset is None else offset,
+            declared_length=length,
+            body=BodyHead(length=known, checksum=checksum),
+        )
+        return (await self.uploads.append(command, _body(body), REQUEST)).upload
+
+    async def head(self, upload: Upload) -> Upload:
+        """HEAD."""
+        return (await self.uploads.inspect(Inspect(id=upload.id), REQUEST)).upload
+
+    async def delete(self, upload: Upload) -> None:
+        """DELETE."""
+        await self.uploads.terminate(Terminate(id=upload.id), REQUEST)
+
+    async def fetch(self, upload: Upload) -> Upload:
+        """GET."""
+        return await self.uploads.fetch(Fetch(id=upload.id), REQUEST)
+
+    async def part(self, content: bytes, *, cut: int | None = None) -> Upload:
+        """A partial upload; with `cut` only so many of its bytes have arrived."""
+        upload = await self.create(len(content), kind=Partial())
+        return await self.append(upload, content[:cut])
+
+    async def final(self, *parts: Upload) -> Upload:
+        """POST of a final upload."""
+        return await self.create(None, kind=Final(parts=tuple(part.id for part in parts)))
+
+    # --- what is really there
+
+    async def record(self, upload: Upload) -> Upload:
+        """The record as it stands."""
+        return await self.offsets.get(upload.id)
+
+    async def content(self, upload: Upload) -> bytes:
+        """All bytes that are stored."""
+        return b"".join([chunk async for chunk in self.data.read(upload, 0, 1 << 40)])
+
+    async def wait_finished(self, upload: Upload) -> Upload:
+        """Wait until the upload is finished, without asking for it."""
+        await self.hooks.wait_finished(upload.id)
+        return await self.record(upload)
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is being joined in the background."""
+        if tasks := list(self.uploads._assembly._tasks.values()):
+            await asyncio.wait(tasks, timeout=SOON_S)
+
+    async def crash_with(self, upload: Upload, content: bytes, **changes: object) -> Upload:
+        """Leave the upload as a crash leaves it: bytes and offset saved, all else not done."""
+        async with self.data.append(upload) as session:
+            await session.write(content)
+            offset = upload.offset + len(content)
+            assert await session.commit() == offset
+        async with self.offsets.claim(upload.id, timeout_s=0) as claim:
+            await claim.save(replace(claim.upload, offset=offset, **changes))  # type: ignore[arg-type]
+        return await self.record(upload)
+
+    async def start_append(self, upload: Upload, *chunks: bytes) -> Running:
+        """Begin a PATCH whose client sends these bytes and then falls silent."""
+        body = ScriptedBody(*chunks, end=None)
+        task = asyncio.create_task(self.append(upload, body))
+        await body.wait_starved()
+        return Running(task, body)
+
+
+class Running:
+    """A PATCH under way."""
+
+    def __init__(self, task: asyncio.Task[Upload], body: ScriptedBody) -> None:
+        self.task = task
+        self.body = body
+
+    async def error(self) -> BaseException | None:
+        """How it ended; None: well."""
+        await asyncio.wait([self.task], timeout=SOON_S)
+        return self.task.exception()
+
+
+def _body(body: Body | bytes | None) -> Body:
+    if body is None:
+        return ScriptedBody()
+    return ScriptedBody(body) if isinstance(body, bytes) else body
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """A service in which uploads expire after a hundred seconds."""
+    made = House()
+    yield made
+    await made.uploads.close()
