@@ -109,6 +109,12 @@ class OffsetStore(Protocol):
     def unassembled(self) -> AsyncIterator[UploadId]:
         """Iterate over final uploads whose parts have not been joined yet, in any order."""
 
+    def orphans(self, before: float) -> AsyncIterator[str]:
+        """Remove what creations, saves and terminations left that a crash cut short before then.
+
+        Iterates over names. Only what cannot be used any more is removed.
+        """
+
 
 # --- bytes --------------------------------------------------------------------------------
 
@@ -126,6 +132,7 @@ class AppendSession(Protocol):
         Raises:
             InsufficientStorage: there is no room; `commit` tells how much was kept.
             StoreUnavailable: the store failed.
+            After either nothing more may be written in this session.
         """
 
     async def commit(self, *, durable: bool = False) -> int:
@@ -190,7 +197,11 @@ class DataStore(Protocol):
         """
 
     def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Iterate over the bytes from `start` up to, not including, `stop`."""
+        """Iterate over the bytes from `start` up to, not including, `stop`.
+
+        Raises:
+            UploadNotFound: the bytes are gone.
+        """
 
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         """Return the bytes as a real file for sendfile, or None when there is no such file.

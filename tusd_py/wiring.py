@@ -106,7 +106,6 @@ async def _running(stores: Stores, uploads: Uploads, janitor: Janitor) -> AsyncI
         stores.lanes.start()
     await stores.data.open()
     await stores.offsets.open()
-    await uploads.start()
     sweeping = asyncio.create_task(janitor.run(), name="janitor")
     try:
         yield

@@ -209,7 +209,7 @@ async def test_a_restart_goes_on_with_what_was_left() -> None:
     assert not (await house.record(final)).finished
     data.go.set()
     after = House(data=data, offsets=offsets)
-    await after.uploads.start()
+    await after.uploads.resume_assembly()
     final = await after.wait_finished(final)
     assert await after.content(final) == b"abcdef"
     assert after.hooks.types == ["pre-finish", "post-finish"]

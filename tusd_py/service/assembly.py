@@ -53,6 +53,10 @@ class Assembly:
             await self._remove(final.id)
         return task.result()
 
+    def is_joining(self, final_id: UploadId) -> bool:
+        """Whether the parts are being joined in this process, as far as is known."""
+        return final_id in self._tasks
+
     def poke(self, final_id: UploadId) -> None:
         """See whether the parts can be joined by now, in the background."""
         if final_id not in self._tasks and not self._closed:

@@ -36,13 +36,13 @@ class Janitor:
         self._clock = clock
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep for ever; first what an earlier process left unfinished."""
         while True:
-            await asyncio.sleep(self._interval_s)
             try:
                 await self.sweep()
             except Exception:  # noqa: BLE001 - whatever it is, the next sweep must come
                 _log.warning("JanitorError", exc_info=True)
+            await asyncio.sleep(self._interval_s)
 
     async def sweep(self) -> None:
         """Remove expired uploads that nobody uses, and orphans; look for parts to join."""
@@ -52,6 +52,7 @@ class Janitor:
             with contextlib.suppress(TusError):
                 if await self._uploads.expire(upload_id):
                     _log.info("UploadExpired", extra={"id": upload_id})
-        async for name in self._data.orphans(now - ORPHANED_AFTER_S):
-            _log.info("OrphanRemoved", extra={"id": name})
+        for store in (self._data, self._offsets):
+            async for name in store.orphans(now - ORPHANED_AFTER_S):
+                _log.info("OrphanRemoved", extra={"id": name})
         await self._uploads.resume_assembly()

@@ -42,6 +42,7 @@ from ..protocol.commands import (
 )
 from ..protocol.errors import (
     InternalError,
+    ModifyFinal,
     ReadTimeout,
     ServerShutdown,
     TusError,
@@ -132,10 +133,6 @@ class Uploads:
 
     # --- life of the service
 
-    async def start(self) -> None:
-        """Go on with what an earlier process left unfinished."""
-        await self._assembly.resume()
-
     def stop_bodies(self) -> None:
         """Stop every running body: what arrived is stored, and its client is told to retry."""
         self._intake.stop()
@@ -203,6 +200,8 @@ class Uploads:
         """
         self._intake.check_running()
         await self._check_access_by_id(Operation.APPEND, append.id, request)
+        if self._assembly.is_joining(append.id):
+            raise ModifyFinal  # to ask for the claim would only stop the joining
         async with self._claim(append.id) as claim:
             was_finished = claim.upload.finished
             error = None

@@ -1,0 +1,263 @@
+"""The directory of records, as blocking calls: read, lock, replace, remove, look through.
+
+The lock is on the record, so one open file gives both. A record is replaced by renaming a new
+file over it, which the holder locks before it gets the name: the lock moves along, and whoever
+waited on the old file finds that it is no longer the record and looks again. Nothing is left
+behind by a dead process, for the kernel drops its locks (no PID files, no leases).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..filesystem.calls import (
+    OpenFile,
+    boot_id,
+    mapped_os_errors,
+    open_regular,
+    sync_directory,
+    sync_parents,
+    write_all,
+)
+from ..protocol.errors import ClaimLost, TusError, UploadDamaged, UploadExists, UploadNotFound
+from ..protocol.model import Upload, UploadId, parse_upload_id
+from .records import Record, format_record, parse_record
+
+_PRIVATE = ".tusd_py"
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The record, and the open file whose lock is the claim."""
+
+    file: OpenFile
+    upload: Upload
+    content: bytes
+
+
+class RecordDirectory:
+    """The records in one upload directory.
+
+    Args:
+        path: the upload directory; all processes that serve it must run on one kernel.
+        checkpoints: False when nothing is promised about power cuts, so that sizes always count.
+        file_mode: of new records, before the umask.
+        boot: names the run of the kernel; only tests give another one.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        checkpoints: bool = True,
+        file_mode: int = 0o664,
+        boot: str | None = None,
+    ) -> None:
+        self._directory = path
+        self._new = path / _PRIVATE / "new"
+        self.bells = path / _PRIVATE / "bells"
+        self._file_mode = file_mode
+        self._boot = boot_id() if boot is None else boot
+        self._written_boot = self._boot if checkpoints else None
+
+    def make(self) -> None:
+        """Make the folders that records need."""
+        with mapped_os_errors():
+            self._new.mkdir(parents=True, exist_ok=True)
+
+    def add(self, upload: Upload, *, durable: bool) -> None:
+        """See `OffsetStore.add`."""
+        new, name = self._write_new(self._format(upload), durable=durable)
+        new.close()
+        path = self._path(upload.id)
+        with mapped_os_errors():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)  # of an id with slashes
+                os.link(name, path)  # unlike rename, it never replaces
+            except FileExistsError:
+                raise UploadExists from None
+            finally:
+                os.unlink(name)
+            if durable:
+                sync_parents(path, self._directory)
+
+    def get(self, upload_id: UploadId) -> Upload:
+        """See `OffsetStore.get`."""
+        with self._open(upload_id) as file:
+            return self._understand(upload_id, _content_of(file)).upload
+
+    def try_lock(self, upload_id: UploadId) -> Locked | None:
+        """Lock the record, or return None while somebody else has it."""
+        while True:
+            with contextlib.ExitStack() as closing:
+                file = closing.enter_context(self._open(upload_id))
+                try:
+                    fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return None
+                # If not, it was replaced or removed between open and lock: look again.
+                if self._is_current(upload_id, file):
+                    content = _content_of(file)
+                    upload = self._understand(upload_id, content).upload
+                    closing.pop_all()
+                    return Locked(file, upload, content)
+
+    def _is_current(self, upload_id: UploadId, file: OpenFile) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fd), os.stat(self._path(upload_id)))
+        except FileNotFoundError:
+            raise UploadNotFound from None
+
+    def replace(self, locked: Locked, upload: Upload, *, durable: bool, exact: bool) -> Locked:
+        """Make `upload` the record that `locked` holds, and hold the new one."""
+        content = self._format(upload, exact_at=upload.offset if exact else None)
+        path = self._path(upload.id)
+        with mapped_os_errors():
+            _check_named(locked)
+            if content == locked.content:
+                if durable:
+                    os.fsync(locked.file.fd)
+                    sync_parents(path, self._directory)
+                return Locked(locked.file, upload, content)
+        new, name = self._write_new(content, durable=durable)
+        with mapped_os_errors():
+            fcntl.flock(new.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(name, path)
+            if durable:
+                sync_parents(path, self._directory)
+        locked.file.close()
+        return Locked(new, upload, content)
+
+    def remove(self, locked: Locked) -> None:
+        """Remove the record for good; without the sync it would be back after a power cut."""
+        path = self._path(locked.upload.id)
+        with mapped_os_errors():
+            _check_named(locked)
+            path.unlink(missing_ok=True)
+            sync_directory(path.parent)
+
+    def _write_new(self, content: bytes, *, durable: bool) -> tuple[OpenFile, Path]:
+        """Write a file that has no name of an upload yet."""
+        name = self._new / secrets.token_hex(8)
+        with mapped_os_errors():
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            new = OpenFile(open_regular(name, flags, self._file_mode))
+            try:
+                for _ in write_all(new.fd, [content], 0):
+                    pass
+                if durable:
+                    os.fsync(new.fd)
+            except OSError:
+                name.unlink(missing_ok=True)
+                raise
+        return new, name
+
+    def _format(self, upload: Upload, exact_at: int | None = None) -> bytes:
+        return format_record(Record(upload=upload, boot=self._written_boot, exact_at=exact_at))
+
+    def _open(self, upload_id: UploadId) -> OpenFile:
+        with mapped_os_errors():
+            try:
+                return OpenFile(open_regular(self._path(upload_id), os.O_RDONLY))
+            except (FileNotFoundError, NotADirectoryError):
+                raise UploadNotFound from None
+
+    def _understand(self, upload_id: UploadId, content: bytes) -> Record:
+        """Return the record with the offset that counts and the place where the bytes are."""
+        record = parse_record(content)
+        upload = record.upload
+        place, size = self._find_data(upload_id, record)
+        offset = record.offset_for(size, self._boot)
+        upload = replace(
+            upload,
+            id=upload_id,
+            offset=offset,
+            storage={**upload.storage, "Path": str(place)},
+        )
+        # tusd keeps no such mark; what it completed, it has finished.
+        finished = upload.finished or (not record.ours and upload.complete)
+        return replace(record, upload=replace(upload, finished=finished))
+
+    def _find_data(self, upload_id: UploadId, record: Record) -> tuple[Path, int]:
+        """Return where the data file is, and its size.
+
+        tusd keeps absolute paths; after the directory has moved, the file is beside its record.
+        """
+        beside = self._directory / upload_id
+        named = record.upload.storage.get("Path")
+        for path in (self._directory / named if named else beside, beside):
+            with mapped_os_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                return path, os.stat(path).st_size
+        # Without a promise to keep it is a creation or a termination that a crash cut short.
+        raise (
+            UploadDamaged if record.upload.checkpoint or record.upload.finished else UploadNotFound
+        )
+
+    def ids(self) -> list[UploadId]:
+        """Return the ids that have a record, in any order."""
+        found = []
+        for folder, folders, names in os.walk(self._directory):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            below = os.path.relpath(folder, self._directory)
+            for name in names:
+                text = os.path.normpath(os.path.join(below, name.removesuffix(".info")))
+                if name.endswith(".info") and (upload_id := parse_upload_id(text)):
+                    found.append(upload_id)
+        return found
+
+    def read_some(self, upload_ids: list[UploadId]) -> list[Record]:
+        """Return the records that can be read."""
+        records = []
+        for upload_id in upload_ids:
+            # What is unreadable or just went away is no reason to stop looking at the others.
+            with contextlib.suppress(TusError), self._open(upload_id) as file:
+                records.append(self._understand(upload_id, _content_of(file)))
+        return records
+
+    def remove_orphans(self, before: float) -> list[str]:
+        """Remove records whose bytes are gone, and new ones that never got their name.
+
+        The first is what a crash in the middle of a termination leaves, the second one in the
+        middle of a save; both only if they are older than `before`.
+        """
+        removed = []
+        with mapped_os_errors():
+            for entry in os.scandir(self._new):
+                if entry.stat().st_mtime <= before:
+                    os.unlink(entry.path)
+                    removed.append(entry.name)
+        for upload_id in self.ids():
+            # Gone meanwhile, unreadable, or held by whoever is just terminating it.
+            with contextlib.suppress(TusError, BlockingIOError), self._open(upload_id) as file:
+                fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_orphan(upload_id, file, before):
+                    self._path(upload_id).unlink()
+                    removed.append(upload_id)
+        return removed
+
+    def _is_orphan(self, upload_id: UploadId, file: OpenFile, before: float) -> bool:
+        if os.fstat(file.fd).st_mtime > before or not self._is_current(upload_id, file):
+            return False
+        try:
+            self._find_data(upload_id, parse_record(_content_of(file)))
+        except (UploadNotFound, UploadDamaged):
+            return True
+        return False
+
+    def _path(self, upload_id: UploadId) -> Path:
+        return self._directory / f"{upload_id}.info"
+
+
+def _check_named(locked: Locked) -> None:
+    if not os.fstat(locked.file.fd).st_nlink:  # removed or replaced behind our back
+        raise ClaimLost
+
+
+def _content_of(file: OpenFile) -> bytes:
+    with mapped_os_errors():
+        return os.pread(file.fd, os.fstat(file.fd).st_size, 0)
