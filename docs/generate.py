@@ -24,11 +24,15 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Every setting is a flag of `tusd-py serve`, an environment variable and a key of the TOML"
-        " file that `--config` (or `TUSD_PY_CONFIG`) names.",
+        (
+            "Every setting is a flag of `tusd-py serve`, an environment variable and a key of the"
+            " TOML file that `--config` (or `TUSD_PY_CONFIG`) names."
+        ),
         "Flags go before the environment, that goes before the file.",
-        "Durations are written `90s`, `1m30s`, `24h` or as plain seconds; sizes as bytes or with a"
-        " unit, `10GiB`.",
+        (
+            "Durations are written `90s`, `1m30s`, `24h` or as plain seconds; sizes as bytes or with"
+            " a unit, `10GiB`."
+        ),
         "A switch is turned off with `--no-...`, or with `false`.",
     ]
     for name, field in Settings.model_fields.items():
@@ -61,8 +65,10 @@ def errors_page() -> str:
         "",
         "The body of an error is one line of plain text, `CODE: sentence`; a HEAD has no body.",
         "tus-js-client gives up for good on every 4xx but 409 and 423, and tries the others again.",
-        "On HEAD whatever would be a 5xx is a 423, because that client starts over from byte 0"
-        " after a 5xx there.",
+        (
+            "On HEAD whatever would be a 5xx is a 423, because that client starts over from byte 0"
+            " after a 5xx there."
+        ),
         "",
         "| status | code | meaning |",
         "|---|---|---|",
@@ -76,9 +82,9 @@ def errors_page() -> str:
 def _errors() -> Iterator[type[errors.TusError]]:
     internal = {errors.TusError, errors.UploadExists, errors.ClaimLost}
     for value in vars(errors).values():
-        if isinstance(value, type) and issubclass(value, errors.TusError):
-            if value not in internal:
-                yield value
+        is_error = isinstance(value, type) and issubclass(value, errors.TusError)
+        if is_error and value not in internal:
+            yield value
 
 
 PAGES: typing.Final = {"settings.md": settings_page, "errors.md": errors_page}

@@ -46,9 +46,7 @@ def main() -> int:
     """Run the suite against each server; return 1 if a test failed anywhere."""
     with tempfile.TemporaryDirectory() as folder:
         failed = [
-            name
-            for name, command in servers(Path(folder)).items()
-            if not run_suite(name, command)
+            name for name, command in servers(Path(folder)).items() if not run_suite(name, command)
         ]
     for name in failed:
         print(f"not conformant: {name}")

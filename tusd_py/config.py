@@ -27,6 +27,7 @@ ENV_PREFIX = "TUSD_PY_"
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_S = 100 * 365 * 86400.0  # so that every date can be written
 _ANY_ORIGIN = "https://anybody.invalid"
 
 
@@ -58,9 +59,7 @@ def _parse_names(value: object) -> object:
 
 
 Seconds = Annotated[
-    float,
-    BeforeValidator(_parse_duration),
-    Field(ge=0, allow_inf_nan=False, description="duration"),
+    float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
 ]
 Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]

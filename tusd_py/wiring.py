@@ -90,10 +90,11 @@ def create_app(
     )
     handlers = Handlers(
         uploads=uploads,
-        dialect=Tus1(capabilities=capabilities, limits=limits),
+        dialect=Tus1(
+            capabilities=capabilities, limits=limits, downloads=not settings.disable_download
+        ),
         surroundings=_surroundings(settings),
         cors=_cors(settings),
-        downloads=not settings.disable_download,
         idle_timeout_s=settings.network_timeout,
     )
     return make_application(handlers, lambda: _running(stores, uploads, janitor))

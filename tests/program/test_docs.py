@@ -49,7 +49,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def example(name: str) -> str:
     """Return the code block of the README that has this name."""
     match = re.search(
-        rf"<!-- example: {name} -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S
+        rf"<!-- example: {name} -->\n```python\n(.*?)```",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL,
     )
     assert match is not None
     return match[1]
@@ -89,5 +91,3 @@ async def test_readme_example_works(
 def test_readme_is_two_screens() -> None:
     """The README stays short."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 90
-
-

@@ -111,9 +111,7 @@ def test_uploads_go_on_after_a_restart(tmp_path: Path) -> None:
         status, there = offset(server, path)
         assert (status, there) == (200, "150000")
         connection = connect(server)
-        connection.request(
-            "PATCH", path, content[150_000:], {**BYTES, "Upload-Offset": "150000"}
-        )
+        connection.request("PATCH", path, content[150_000:], {**BYTES, "Upload-Offset": "150000"})
         assert connection.getresponse().status == 204
         connection.close()
         with urllib.request.urlopen(server.url + path.rsplit("/", 1)[1]) as download:  # noqa: S310

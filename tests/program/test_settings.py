@@ -76,7 +76,12 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("given", "used"),
-    [("/files", "/files/"), ("/", "/"), ("/a/b/", "/a/b/"), ("https://x.org/u", "https://x.org/u/")],
+    [
+        ("/files", "/files/"),
+        ("/", "/"),
+        ("/a/b/", "/a/b/"),
+        ("https://x.org/u", "https://x.org/u/"),
+    ],
 )
 def test_base_path_has_slashes_around(given: str, used: str) -> None:
     """A base path is used with slashes on both ends, however it was written."""

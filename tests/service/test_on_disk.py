@@ -201,3 +201,19 @@ async def test_a_refused_finish_counts_verified_bytes(tmp_path: Path, held: Held
         await house.append(upload, b"abc", checksum=sha1(b"abc"))
     assert (await house.record(upload)).offset == 3
     await house.offsets.close()
+
+
+async def test_an_empty_verified_body_leaves_no_mark(tmp_path: Path, held: HeldWork) -> None:
+    """Bytes that follow an empty checksummed body count, even if the process dies."""
+    house = await on_disk(tmp_path, held)
+    upload = await house.append(await house.create(3 * WRITE_BYTES), b"abc")
+    upload = await house.append(upload, b"", checksum=sha1(b""))
+    # The second write begins when the first is done.
+    body = ScriptedBody(b"x" * WRITE_BYTES, b"y" * WRITE_BYTES, end=None)
+    task = asyncio.create_task(house.append(upload, body))
+    await body.wait_starved()
+    other = FileOffsets(tmp_path, held)
+    assert (await other.get(upload.id)).offset >= 3 + WRITE_BYTES
+    body.stop(BodyEnd.DISCONNECTED)
+    await asyncio.wait([task])
+    await house.offsets.close()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from .receive_queue import wait_read
 from .requests_passing import PassingRequest, Piece, RequestReader
 
 _HOST = "127.0.0.1"
@@ -24,9 +25,12 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, and no time to s
 
 
 class Ending(enum.Enum):
-    """What becomes of a connection that is cut."""
+    """What becomes of a connection that is cut.
 
-    FIN = enum.auto()  # closed in order: the server gets every byte that was passed on
+    Unless it is reset, the server has read by then what was passed on.
+    """
+
+    FIN = enum.auto()  # closed in order
     RST = enum.auto()  # reset: bytes may be lost on the way
     SILENCE = enum.auto()  # half-open: stays there, and nothing passes either way any more
     HOLD = enum.auto()  # nothing passes to the server until the client ends the connection
@@ -213,16 +217,21 @@ class _Link:
     async def _break(
         self, request: PassingRequest, ending: Ending, to_server: asyncio.StreamWriter
     ) -> None:
-        self.silent = ending is Ending.SILENCE
-        if ending is Ending.FIN:
-            to_server.close()
-            self._to_client.close()
-        elif ending is Ending.RST:
+        # From here on no answer gets through either, unless the client decides about the end.
+        self.silent = ending is not Ending.HOLD
+        if ending is Ending.RST:
             self._reset()
+        else:
+            # What the server has not read by then does not count for it, if somebody asks.
+            peer, mine = to_server.get_extra_info("peername"), to_server.get_extra_info("sockname")
+            await wait_read(peer[1], mine[1])
+        if ending in (Ending.FIN, Ending.RST):
+            self._over.set()
         await self._proxy.note_cut_off(request, ending)
         if ending is Ending.HOLD:
             while await self._client.read(_READ_BYTES):
                 pass
+        await self._wait_if_silent()
         raise ConnectionAbortedError
 
     async def _pump_down(self, server: asyncio.StreamReader) -> None:

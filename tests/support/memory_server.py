@@ -22,7 +22,6 @@ def main() -> None:
     )
     with listen_tcp("127.0.0.1", 0) as sock:
 
-
         def ready() -> None:
             print(f"Upload to {upload_url(settings, sock)}", flush=True)
 

@@ -117,8 +117,8 @@ class DiskData:
 
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         def open_it() -> BinaryIO:
-            with _mapped_read_errors():
-                return os.fdopen(open_regular(_path_of(upload), os.O_RDONLY), "rb")
+            file = _open_existing(_path_of(upload), os.O_RDONLY, UploadNotFound)
+            return os.fdopen(file.detach(), "rb")
 
         return await self._run(open_it)
 
@@ -291,9 +291,12 @@ def _open_part(part: Upload) -> OpenFile:
 def _open_existing(path: Path, flags: int, if_missing: type[TusError]) -> OpenFile:
     with mapped_os_errors():
         try:
-            return OpenFile(open_regular(path, flags))
+            file = OpenFile(open_regular(path, flags))
         except FileNotFoundError:
             raise if_missing from None
+        if os.fstat(file.fd).st_nlink != 1:  # planted: it is somebody else's file as well
+            raise UploadDamaged("this upload is linked to from elsewhere, which is not safe")
+        return file
 
 
 def _copy_step(source: int, source_at: int, target: int, target_at: int, count: int) -> int:

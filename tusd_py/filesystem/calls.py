@@ -52,9 +52,14 @@ class OpenFile:
     def __del__(self) -> None:
         self.close()
 
+    def detach(self) -> int:
+        """Return the descriptor, which the caller closes from now on."""
+        fd, self.fd = self.fd, -1
+        return fd
+
     def close(self) -> None:
         """Close it; a second call does nothing."""
-        fd, self.fd = self.fd, -1
+        fd = self.detach()
         if fd >= 0:
             os.close(fd)
 

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -192,7 +193,10 @@ class RecordDirectory:
         named = record.upload.storage.get("Path")
         for path in (self._directory / named if named else beside, beside):
             with mapped_os_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                return path, os.stat(path).st_size
+                found = os.lstat(path)
+                if not stat.S_ISREG(found.st_mode):  # planted: nothing of ours
+                    raise UploadDamaged
+                return path, found.st_size
         # Without a promise to keep it is a creation or a termination that a crash cut short.
         raise (
             UploadDamaged if record.upload.checkpoint or record.upload.finished else UploadNotFound
@@ -243,8 +247,9 @@ class RecordDirectory:
     def _is_orphan(self, upload_id: UploadId, file: OpenFile, before: float) -> bool:
         if os.fstat(file.fd).st_mtime > before or not self._is_current(upload_id, file):
             return False
+        record = parse_record(_content_of(file))
         try:
-            self._find_data(upload_id, parse_record(_content_of(file)))
+            self._find_data(upload_id, record)
         except (UploadNotFound, UploadDamaged):
             return True
         return False

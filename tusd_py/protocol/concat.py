@@ -10,8 +10,9 @@ from .errors import InvalidConcat, UploadNotFound
 from .model import Final, Partial, UploadId, parse_upload_id
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# No percent-encoding, no backslash, no dot segment: an id needs none of them.
-_CLEAN_PATH = re.compile(r"[A-Za-z0-9_~.+=@!$&'()*,;:/-]*")
+# No percent-encoding, no backslash, no query: an id needs none of them. Asked of the text as it
+# came, for `urlsplit` forgives tabs and the like. Brackets are those of an IPv6 address.
+_CLEAN = re.compile(r"[A-Za-z0-9_~.+=@!$&'()*,;:/\[\]-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +52,12 @@ def parse_concat(header: str, place: Place, max_parts: int) -> Partial | Final:
 
 def _parse_part(reference: str, place: Place) -> UploadId:
     """Return the id behind an absolute URL, an absolute path or a relative reference."""
+    if not _CLEAN.fullmatch(reference) or {"..", "."} & set(reference.split("/")):
+        raise InvalidConcat
     try:
         url = urlsplit(reference)
-    except ValueError:
+    except ValueError:  # a bracket without its other half
         raise InvalidConcat from None
-    clean = _CLEAN_PATH.fullmatch(url.path) and not {"..", "."} & set(url.path.split("/"))
-    if not reference or not clean or url.query or url.fragment:
-        raise InvalidConcat
     if (url.scheme or url.netloc) and not _is_here(url.scheme, url.netloc, place):
         raise InvalidConcat("a part of Upload-Concat is not on this server")
     path = url.path if url.path.startswith("/") else place.base_path + url.path

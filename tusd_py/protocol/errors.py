@@ -335,7 +335,7 @@ class InternalError(TusError):
 class NotImplementedByServer(TusError):
     """This server does not have the requested feature."""
 
-    code, status = "ERR_NOT_IMPLEMENTED", 501
+    code, status, closes = "ERR_NOT_IMPLEMENTED", 501, True
 
 
 class ServerShutdown(TusError):

@@ -67,7 +67,10 @@ def format_metadata(pairs: Mapping[str, bytes]) -> Metadata:
     if not pairs:
         return NO_METADATA
     items = (f"{key} {base64.b64encode(value).decode()}".rstrip() for key, value in pairs.items())
-    return parse_metadata(",".join(items))
+    metadata = parse_metadata(",".join(items))
+    if metadata.pairs != pairs:
+        raise InvalidMetadata("a key of Upload-Metadata is empty or has a forbidden character")
+    return metadata
 
 
 def _parse_pairs(header: str) -> dict[str, bytes]:

@@ -123,8 +123,9 @@ def settle_append(plan: AppendPlan, stored: int, *, limits: Limits, now: float) 
     """Return the record after bytes up to the offset `stored` have been kept."""
     grew = stored > plan.upload.offset
     upload = replace(plan.upload, offset=stored)
+    completes = upload.complete and not upload.finished
     # A PATCH without a byte must not keep an upload alive for ever (slow-drip attacks).
-    return renew_expiry(upload, limits, now) if grew or upload.complete else upload
+    return renew_expiry(upload, limits, now) if grew or completes else upload
 
 
 def plan_inspect(upload: Upload, *, now: float) -> Upload:

@@ -108,10 +108,15 @@ def effective_method(method: str, headers: Headers) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tus1:
-    """The dialect, told what this server can do."""
+    """The dialect, told what this server can do.
+
+    Attributes:
+        downloads: whether GET gives uploads back; tus itself does not ask for it.
+    """
 
     capabilities: Capabilities
     limits: Limits
+    downloads: bool = True
 
     def parse(self, head: RequestHead) -> Command:
         """Return what the request asks for.
@@ -122,7 +127,7 @@ class Tus1:
         match head.method:
             case "OPTIONS":  # Core: Tus-Resumable MUST be ignored, and any URL is fine
                 return Discover()
-            case "GET" if head.target is not None:
+            case "GET" if head.target is not None and self.downloads:
                 return Fetch(id=_id_of(head))
             case "HEAD" if head.target is not None:
                 # Old clients and link checkers send none; only a wrong one is refused.
@@ -169,8 +174,12 @@ class Tus1:
     def _allowed(self, head: RequestHead) -> tuple[str, ...]:
         if head.target is None:
             return _ON_COLLECTION
-        without_delete = TERMINATION not in self.capabilities
-        return tuple(m for m in _ON_UPLOAD if not (m == "DELETE" and without_delete))
+        off = set()
+        if TERMINATION not in self.capabilities:
+            off.add("DELETE")
+        if not self.downloads:
+            off.add("GET")
+        return tuple(method for method in _ON_UPLOAD if method not in off)
 
     # --- POST
 

@@ -76,6 +76,8 @@ class Intake:
                     kept = await transfer.run()
                 else:
                     kept = await transfer.run_verified(verifier)
+        if verifier is not None:  # until the next save, what was verified would not count
+            await claim.save(kept)
         await self._save(claim, kept, request)
         if body.end is not None and body.end is not BodyEnd.COMPLETE:
             raise _STOPPED_BECAUSE[body.end]

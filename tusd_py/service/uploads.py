@@ -42,6 +42,7 @@ from ..protocol.commands import (
 )
 from ..protocol.errors import (
     InternalError,
+    InvalidMetadata,
     ModifyFinal,
     ReadTimeout,
     ServerShutdown,
@@ -358,5 +359,8 @@ def _apply_reply(upload: Upload, reply: HookReply) -> Upload:
         upload = replace(upload, id=upload_id)
     if reply.metadata is not None:
         pairs = {key: value.encode() for key, value in reply.metadata.items()}
-        upload = replace(upload, metadata=format_metadata(pairs))
+        try:
+            upload = replace(upload, metadata=format_metadata(pairs))
+        except InvalidMetadata as error:
+            raise InternalError from error  # the hook's fault, not the client's
     return upload

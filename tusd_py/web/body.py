@@ -17,6 +17,10 @@ from .connection import BrokenFraming, Connection
 LINGER_BYTES = 8 * 1024 * 1024
 LINGER_S = 1.0
 
+# What reading a body raises, depending on aiohttp's parser and on how far it got.
+_MALFORMED = (BrokenFraming, HttpProcessingError, web.RequestPayloadError)
+_GONE = (OSError, RuntimeError)  # RuntimeError('Connection closed.')
+
 
 class RequestBody:
     """Implements `Body`.
@@ -44,8 +48,6 @@ class RequestBody:
     async def read(self) -> bytes:
         if self._end is not None:
             return self._rest()
-        if self._continue_due:
-            await self._send_continue()
         self._watch()
         try:
             chunk = await self._read()
@@ -79,7 +81,7 @@ class RequestBody:
             async with asyncio.timeout(LINGER_S):
                 while left > 0 and (chunk := await self._content.readany()):
                     left -= len(chunk)
-        except (OSError, TimeoutError, BrokenFraming, HttpProcessingError):
+        except (*_MALFORMED, *_GONE):  # or too slow: TimeoutError is an OSError
             return False
         return self._content.at_eof()
 
@@ -87,14 +89,16 @@ class RequestBody:
         """Wait for bytes; return the rest, or nothing, when the body ends otherwise."""
         self._reader = asyncio.current_task()
         try:
+            if self._continue_due:
+                await self._send_continue()
             return await self._content.readany()
         except asyncio.CancelledError:
             # Like asyncio.timeout: the cancellation was ours, so it ends here.
             if self._end is None or self._reader is None or self._reader.uncancel():
                 raise
-        except (BrokenFraming, HttpProcessingError, web.RequestPayloadError):
+        except _MALFORMED:
             self._finish(BodyEnd.MALFORMED)
-        except (OSError, RuntimeError):  # aiohttp: 'Connection closed.'
+        except _GONE:
             # The client may have gone right after its last byte; then nothing is missing.
             whole = self._content.is_eof()
             self._finish(BodyEnd.COMPLETE if whole else BodyEnd.DISCONNECTED)

@@ -29,13 +29,19 @@ class BrokenFraming(Exception):
 class Connection(web.RequestHandler):
     """Adds trailers, half-closed connections, and errors as ``CODE: sentence``."""
 
-    __slots__ = ("_payload", "_scanner", "_seen")
+    __slots__ = ("_chunked", "_payload", "_scanner", "_seen")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._payload: StreamReader | None = None  # of the newest request on this connection
+        self._chunked: StreamReader | None = None  # the same, while more chunks of it come
         self._scanner: TrailerScanner | None = None
         self._seen = b""  # the last bytes before this segment, in case a head ends across it
+
+    @property
+    def ending(self) -> bool:
+        """Whether no other request will be answered on this connection."""
+        return bool(self._close)
 
     def data_received(self, data: bytes) -> None:
         if self._scanner is not None:
@@ -44,14 +50,28 @@ class Connection(web.RequestHandler):
         queued = len(self._messages)
         super().data_received(data)
         new = list(self._messages)[queued:] if len(self._messages) > queued else []
+        chunked = [] if self._chunked is None else [self._chunked]
         for message, payload in new:
             if hasattr(message, "exc"):
                 self._fail_body(BrokenFraming())
             else:
                 self._payload, self._scanner = payload, None
+                chunked += [payload] if message.chunked else []
         if idle and len(new) == 1 and _announces_trailer(new[0][0]):
-            self._start_scanning(self._seen + data)
-        self._seen = (self._seen + data)[-3:] if len(data) < 3 else data[-3:]
+            self._start_scanning(self._seen[-3:] + data)
+        self._seen = data[-6:] if len(data) >= 6 else (self._seen + data)[-6:]
+        self._watch_ends(chunked)
+
+    def _watch_ends(self, chunked: list[StreamReader]) -> None:
+        """Let this request be the last if it had a trailer, or if who knows whether it had one.
+
+        The C parser of aiohttp 3.14.5 adds the last field of a trailer to the next head, so a
+        client could put fields into the request of another that shares a proxy's connection.
+        """
+        ended = [body for body in chunked if body.is_eof()]
+        self._chunked = next((body for body in chunked if not body.is_eof()), None)
+        if ended and (ended[0] is not self._payload or self._seen != b"\n0\r\n\r\n"):
+            self.close()
 
     def _start_scanning(self, data: bytes) -> None:
         # Nothing but this head was on its way, so the first blank line is its end.
@@ -69,7 +89,9 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Answer a client that has closed its sending side only, as far as TCP can tell."""
-        if self.ssl_context is not None or not (self._request_in_progress or self._messages):
+        # Not `_request_in_progress`: that is still false when a request has just been taken up.
+        waits = self._waiter is not None or not self._request_count
+        if self.ssl_context is not None or (waits and not self._messages):
             return None
         self._fail_body(ConnectionResetError("the client ended the connection"))
         self.close()

@@ -99,13 +99,13 @@ class Cors:
         Raises:
             OriginNotAllowed: 403.
         """
-        if origin is not None and not self.origin.fullmatch(origin):
+        if origin is not None and not self._allows(origin):
             raise OriginNotAllowed
 
     def headers_for(self, origin: str | None, *, preflight: bool) -> dict[str, str]:
         """Return what to add to an answer, whatever its status."""
         headers = {"Vary": "Origin"}
-        if origin is None or not self.origin.fullmatch(origin):
+        if origin is None or not self._allows(origin):
             return headers
         headers["Access-Control-Allow-Origin"] = origin
         if self.credentials:
@@ -115,3 +115,7 @@ class Cors:
         else:
             headers["Access-Control-Expose-Headers"] = self.exposed
         return headers
+
+    def _allows(self, origin: str) -> bool:
+        # Browsers send ASCII; anything else could not be repeated in an answer.
+        return origin.isascii() and self.origin.fullmatch(origin) is not None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..protocol.errors import TusError
 from ..protocol.metadata import Metadata
 from ..protocol.model import Upload
 from ..service.uploads import Uploads
 from .sendfile import send_file
+
+_log = logging.getLogger(__name__)
 
 # What a browser may show by itself: nothing in here can carry a script (tusd's list).
 INLINE_TYPES = frozenset(
@@ -78,20 +82,23 @@ async def download(
         return response
     response.content_length = span.length
     file = await uploads.open_file(upload)  # may still fail with an answer of its own
-    await response.prepare(request)
-    try:
-        if file is not None:
-            with file:
+    with file or contextlib.nullcontext():
+        try:
+            await response.prepare(request)
+            if request.method == hdrs.METH_HEAD:  # which X-HTTP-Method-Override made a GET
+                return response
+            if file is not None:
                 await send_file(request, file, span.start, span.length)
-        else:
-            async for chunk in uploads.read(upload, span.start, span.stop):
-                await response.write(chunk)
-    except (OSError, TusError) as error:
-        # A body cut short must not look complete, and the head has gone out already.
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the download broke off") from error
-    await response.write_eof()
+            else:
+                async for chunk in uploads.read(upload, span.start, span.stop):
+                    await response.write(chunk)
+            await response.write_eof()
+        except (OSError, TusError) as error:
+            # A body cut short must not look complete, and the head has gone out already.
+            if request.transport is not None:
+                request.transport.abort()
+            if not isinstance(error, ConnectionError | TimeoutError):  # those are the client's
+                _log.exception("DownloadError", extra={"id": upload.id})
     return response
 
 
@@ -112,6 +119,8 @@ def _span(request: web.Request, upload: Upload, response: web.StreamResponse) ->
     except ValueError:
         # Several ranges may be answered with everything; nonsense must be ignored or refused.
         return whole if "," in header else None
+    if header.strip() == "bytes=-0":  # the last zero bytes
+        return None
     start = asked.start or 0
     if start < 0:
         start = max(upload.offset + start, 0)

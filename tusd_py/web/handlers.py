@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +21,10 @@ from ..protocol.commands import (
     Terminate,
 )
 from ..protocol.errors import (
-    BadRequest,
     ExpectationFailed,
     HTTPVersionUnsupported,
     InternalError,
-    MethodNotAllowed,
+    InvalidBody,
     NotImplementedByServer,
     TusError,
     UploadLocked,
@@ -35,6 +33,7 @@ from ..protocol.model import parse_upload_id
 from ..protocol.tus1 import VERSION, RequestHead, Tus1, effective_method
 from ..service.uploads import Uploads
 from .body import RequestBody
+from .connection import Connection
 from .cors import Cors
 from .download import download
 from .place import Surroundings
@@ -53,7 +52,6 @@ class Handlers:
         dialect: how requests are understood and outcomes told.
         surroundings: what stands between the clients and us.
         cors: None sends no CORS headers.
-        downloads: whether GET gives uploads back.
         idle_timeout_s: how long a client may be silent within a body.
     """
 
@@ -61,7 +59,6 @@ class Handlers:
     dialect: Tus1
     surroundings: Surroundings
     cors: Cors | None
-    downloads: bool
     idle_timeout_s: float
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -71,8 +68,6 @@ class Handlers:
             response = await self._respond(request, body)
         except TusError as error:
             response = _render_error(request, error)
-        except (ConnectionError, asyncio.CancelledError):
-            raise
         except Exception:  # noqa: BLE001 - a fault of ours; the client gets an answer all the same
             _log.exception("InternalServerError", extra={"path": request.path})
             response = _render_error(request, InternalError())
@@ -111,8 +106,6 @@ class Handlers:
     async def _get(
         self, request: web.Request, fetch: Fetch, info: RequestInfo
     ) -> web.StreamResponse:
-        if not self.downloads:
-            raise MethodNotAllowed("HEAD", "PATCH", "DELETE", "OPTIONS")
         upload = await self.uploads.fetch(fetch, info)
         return await download(request, self.uploads, upload, self._common_headers(request))
 
@@ -145,14 +138,14 @@ def _check_framing(request: web.Request) -> None:
     """Refuse what aiohttp's parser lets through although HTTP/1.1 does not.
 
     Raises:
-        HTTPVersionUnsupported, BadRequest, NotImplementedByServer, ExpectationFailed
+        HTTPVersionUnsupported, InvalidBody, NotImplementedByServer, ExpectationFailed
     """
     if request.version not in (HttpVersion10, HttpVersion11):
         raise HTTPVersionUnsupported
     codings = request.headers.getall("Transfer-Encoding", ())
     if codings:
         if request.version == HttpVersion10:
-            raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+            raise InvalidBody("HTTP/1.0 has no Transfer-Encoding")
         if [coding.lower() for coding in codings] != ["chunked"]:
             raise NotImplementedByServer("the only Transfer-Encoding here is chunked")
     if request.headers.get("Expect", "100-continue").lower() != "100-continue":
@@ -210,13 +203,19 @@ async def _send(
 
     Whoever writes its whole body before it reads would otherwise see a reset, not the answer.
     """
+    if isinstance(request.protocol, Connection) and request.protocol.ending:
+        response.force_close()
     if not body.unread:
         return response
     if "Expect" in request.headers or body.end is not None:
         response.force_close()
-    await response.prepare(request)
-    await response.write_eof()
-    if not await body.discard():
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+        at_end = await body.discard()
+    except ConnectionError:  # nobody is left to answer
+        at_end = False
+    if not at_end:
         response.force_close()
         protocol: Any = request.protocol
         protocol.force_close()

@@ -1,0 +1,1 @@
+"""HTTP as it comes off the wire, and what is made of it."""

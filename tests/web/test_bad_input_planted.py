@@ -1,0 +1,106 @@
+"""Links, pipes and folders that somebody has put into the upload directory (A28)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.raw_http import request
+from tests.support.server import Server, running_server
+from tests.support.target import MISSING, Target, V, assert_refused, new_target
+
+CANARY = b"nobody may touch this"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose administrator may well be told that something is wrong."""
+    folder = tmp_path_factory.mktemp("planted")
+    with running_server(folder / "uploads") as server:
+        yield server
+
+
+@pytest.fixture
+def canary(server: Server) -> Iterator[Path]:
+    """A file outside the upload directory, which is the same after the test."""
+    file = server.upload_dir.parent / "canary"
+    file.write_bytes(CANARY)
+    yield file
+    assert file.read_bytes() == CANARY
+
+
+def plant_link(file: Path, canary: Path) -> None:
+    """Put a link to the canary there."""
+    file.symlink_to(canary)
+
+
+def plant_hard_link(file: Path, canary: Path) -> None:
+    """Give the canary a second name there."""
+    os.link(canary, file)
+
+
+def plant_pipe(file: Path, canary: Path) -> None:
+    """Put a FIFO there; whoever opens it plainly waits for ever."""
+    os.mkfifo(file)
+
+
+def plant_folder(file: Path, canary: Path) -> None:
+    """Put a directory there."""
+    file.mkdir()
+
+
+Plant = Callable[[Path, Path], None]
+PLANTS = pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_pipe, plant_folder])
+
+
+@pytest.fixture
+def incomplete(server: Server) -> Target:
+    """An upload with a part of its bytes."""
+    return new_target(server)
+
+
+@pytest.fixture
+def complete(server: Server) -> Target:
+    """An upload with all of its bytes."""
+    return new_target(server, ("Upload-Length", "3"))
+
+
+@PLANTS
+def test_what_is_no_file_is_not_written(incomplete: Target, canary: Path, plant: Plant) -> None:
+    """A PATCH does not follow a link, wait for a pipe or make a file of a folder."""
+    incomplete.file.unlink()
+    plant(incomplete.file, canary)
+    assert_refused(incomplete.patch(body=MISSING), 404, 409, 410, 503)
+
+
+@PLANTS
+def test_what_is_no_file_is_not_read(complete: Target, canary: Path, plant: Plant) -> None:
+    """A GET gives back nothing but the bytes of the upload."""
+    complete.file.unlink()
+    plant(complete.file, canary)
+    answer = complete.send(request("GET", complete.path), "GET")
+    assert answer.status >= 400
+    assert CANARY[:3] not in answer.body
+
+
+@PLANTS
+def test_at_most_the_link_is_removed(incomplete: Target, canary: Path, plant: Plant) -> None:
+    """A DELETE removes at most what stands in the directory, never what it leads to."""
+    incomplete.file.unlink()
+    plant(incomplete.file, canary)
+    assert incomplete.send(request("DELETE", incomplete.path, V)).status in (204, 410)
+
+
+def test_a_record_that_is_a_link_is_not_followed(incomplete: Target, canary: Path) -> None:
+    """A record that leads elsewhere is no record, and what it leads to is left alone."""
+    record = incomplete.file.with_name(incomplete.file.name + ".info")
+    content = record.read_bytes()
+    elsewhere = canary.with_name("elsewhere")
+    record.rename(elsewhere)
+    record.symlink_to(elsewhere)
+    assert_refused(incomplete.patch(body=MISSING), 404, 410, 503)
+    assert elsewhere.read_bytes() == content
+    assert record.is_symlink()
