@@ -30,8 +30,8 @@ def settings_page() -> str:
         ),
         "Flags go before the environment, that goes before the file.",
         (
-            "Durations are written `90s`, `1m30s`, `24h` or as plain seconds; sizes as bytes or with"
-            " a unit, `10GiB`."
+            "Durations are written `90s`, `1m30s`, `24h` or as plain seconds; sizes as bytes or"
+            " with a unit, `10GiB`."
         ),
         "A switch is turned off with `--no-...`, or with `false`.",
     ]
