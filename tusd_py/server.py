@@ -93,24 +93,31 @@ def run_worker(
     settings: Settings,
     sock: socket.socket,
     ready: Callable[[], None],
+    *,
     stores: Stores | None = None,
+    parent: int | None = None,
 ) -> None:
     """Serve the socket in this process until told to stop.
 
     Args:
         ready: called once connections are served and signals obeyed.
         stores: other stores than those that `settings` name.
+        parent: a descriptor that can be read when the supervisor has died.
     """
     listener = set_up_logging(settings.log_format, verbose=settings.verbose)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, sock, ready, stores))
+            runner.run(_serve(settings, sock, ready, stores, parent))
     finally:
         listener.stop()
 
 
 async def _serve(
-    settings: Settings, sock: socket.socket, ready: Callable[[], None], stores: Stores | None
+    settings: Settings,
+    sock: socket.socket,
+    ready: Callable[[], None],
+    stores: Stores | None,
+    parent: int | None,
 ) -> None:
     app = create_app(settings, stores=stores, own_server=True)
     path = urlsplit(settings.base_path).path
@@ -127,6 +134,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    if parent is not None:
+        loop.add_reader(parent, stop.set)
     await runner.setup()
     site = ConnectionSite(
         runner,
@@ -142,6 +151,8 @@ async def _serve(
         _log.info("Listening", extra={"pid": os.getpid()})
         ready()
         await stop.wait()
+        if parent is not None:
+            loop.remove_reader(parent)
         for number in _STOP_SIGNALS:  # a second one ends us at once
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
@@ -162,6 +173,8 @@ class _Supervisor:
         self._pids: dict[int, float] = {}  # when each was started
         self._young_deaths = 0
         self._stopping = False
+        # Nobody writes into it: when this process dies, however it does, the workers see its end.
+        self._watched, self._held = os.pipe()
 
     def run(self, ready: Callable[[], None]) -> None:
         for number in _STOP_SIGNALS:
@@ -194,10 +207,11 @@ class _Supervisor:
             self._pids[pid] = time.monotonic()
             return
         code = 1
+        os.close(self._held)
         try:
             for number in (*_STOP_SIGNALS, signal.SIGALRM):
                 signal.signal(number, signal.SIG_DFL)
-            run_worker(self._settings, self._sock, lambda: None)
+            run_worker(self._settings, self._sock, lambda: None, parent=self._watched)
             code = 0
         finally:
             os._exit(code)

@@ -162,6 +162,23 @@ def test_dead_worker_is_replaced(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
+    """When the first process is killed, its workers store what they have and end by themselves."""
+    sent = os.urandom(100_000)
+    with running_server(tmp_path / "data", "--workers", "2") as server:
+        path = create(server, 1_000_000)
+        workers = psutil.Process(server.process.pid).children()
+        with start_patch(server, path, 1_000_000, sent) as sock:
+            wait_for_size(server, path, len(sent))
+            server.stop(signal.SIGKILL)
+            answer = sock.recv(65536)
+        _, alive = psutil.wait_procs(workers, timeout=10)
+
+    assert alive == []
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert (tmp_path / "data" / path.rsplit("/", 1)[1]).read_bytes() == sent
+
+
 def test_unix_socket(tmp_path: Path) -> None:
     """With --unix-sock the server listens there, and removes the socket at its end."""
     path = tmp_path / "tusd.sock"

@@ -206,6 +206,8 @@ class _Link:
             if len(data) >= room:
                 data, ending = data[:room], self._cut.ending
         await self._wait_if_silent()
+        # From here on no answer gets through either, unless the client decides about the end.
+        self.silent = ending not in (None, Ending.HOLD)
         to_server.write(data)
         await to_server.drain()
         if piece.is_body:
@@ -217,8 +219,6 @@ class _Link:
     async def _break(
         self, request: PassingRequest, ending: Ending, to_server: asyncio.StreamWriter
     ) -> None:
-        # From here on no answer gets through either, unless the client decides about the end.
-        self.silent = ending is not Ending.HOLD
         if ending is Ending.RST:
             self._reset()
         else:

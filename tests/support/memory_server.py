@@ -25,7 +25,7 @@ def main() -> None:
         def ready() -> None:
             print(f"Upload to {upload_url(settings, sock)}", flush=True)
 
-        run_worker(settings, sock, ready, Stores(MemoryOffsets(), MemoryData()))
+        run_worker(settings, sock, ready, stores=Stores(MemoryOffsets(), MemoryData()))
 
 
 if __name__ == "__main__":
