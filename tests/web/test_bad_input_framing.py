@@ -138,7 +138,9 @@ def test_chunks_that_are_none_end_the_connection(
         assert_refused(connection.answer(), 400, 413)
         assert connection.ended()
     kept = upload.offset()
-    assert STORED + MISSING[: kept - 3] == upload.file.read_bytes()
+    # Of "shorter than its size" the five bytes are there, the last of them a carriage return.
+    sent = b"defg\r" if body.startswith(b"5") else MISSING
+    assert upload.file.read_bytes() == STORED + sent[: kept - 3]
     assert kept <= 7
     assert upload.patch(body=MISSING[kept - 3 :], offset=kept).status == 204
     upload.delete()
