@@ -127,7 +127,10 @@ class AppendSession(Protocol):
     """
 
     async def write(self, buffer: bytes | memoryview) -> None:
-        """Take the next bytes; they may be held back. The buffer must not change any more.
+        """Take the next bytes; they may be held back.
+
+        A `memoryview` is only lent: its bytes stay as they are until the next call of `write`,
+        `commit` or `rollback` has returned.
 
         Raises:
             InsufficientStorage: there is no room; `commit` tells how much was kept.
@@ -252,8 +255,11 @@ class Body(Protocol):
     def end(self) -> BodyEnd | None:
         """Why the body ended; None while it has not."""
 
-    async def read(self) -> bytes:
+    async def read(self) -> bytes | memoryview:
         """Return the next bytes, or ``b""`` when there will be none; then `end` says why.
+
+        A `memoryview` is only lent: its bytes stay as they are until the second call after
+        this one, or until the request has been answered.
 
         Never raises for what a client does. Bytes that had arrived before the body ended are
         returned first, whatever ended it. The first call sends ``100 Continue`` if that was

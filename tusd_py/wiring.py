@@ -35,9 +35,12 @@ from .service.janitor import Janitor
 from .service.uploads import Policy, Uploads, allow_all
 from .web.app import make_application
 from .web.cors import Cors
+from .web.direct import BufferPool
 from .web.handlers import Handlers
 from .web.place import Surroundings
 
+# Of one MiB each; bodies beyond that share of them are received in smaller pieces.
+_LARGE_BUFFERS = 64
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 
@@ -96,6 +99,7 @@ def create_app(
         surroundings=_surroundings(settings),
         cors=_cors(settings),
         idle_timeout_s=settings.network_timeout,
+        pool=BufferPool(_LARGE_BUFFERS),
     )
     return make_application(handlers, lambda: _running(stores, uploads, janitor))
 

@@ -203,6 +203,24 @@ class Sum:
         return hashlib.sha256(self.seen).digest()
 
 
+async def test_a_lent_buffer_may_be_used_again(data: DataHarness) -> None:
+    """A `memoryview` is read by the time the next `write` or `commit` has returned."""
+    sizes = [CAPACITY_BYTES // 4, 10, CAPACITY_BYTES // 4, 10]
+    buffers = [bytearray(pattern(size, seed=n)) for n, size in enumerate(sizes)]
+    expected = b"".join(buffers)
+    upload = await create(data.store, length=len(expected))
+    seen = Sum()
+    async with data.store.append(upload, digest=seen) as session:
+        for number, buffer in enumerate(buffers):
+            await session.write(memoryview(buffer))
+            if number:
+                buffers[number - 1][:] = bytes(len(buffers[number - 1]))
+        upload = replace(upload, offset=await session.commit())
+        buffers[-1][:] = bytes(len(buffers[-1]))
+    assert await content(data.store, upload) == expected
+    assert seen.seen == expected
+
+
 async def test_the_digest_sees_every_byte_in_order(data: DataHarness) -> None:
     """After `commit` the digest has been given the bytes of this session, and no others."""
     upload = await append(data.store, await create(data.store), b"before")

@@ -1,4 +1,4 @@
-"""The body of a request: it ends when it should, and nothing of it is lost."""
+"""The body of a request, on both lanes: it ends when it should, and nothing of it is lost."""
 
 from __future__ import annotations
 
@@ -6,20 +6,35 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
 
 from tusd_py.interfaces import BodyEnd
+from tusd_py.web import body as body_module
+from tusd_py.web import direct
 from tusd_py.web.body import LINGER_BYTES, RequestBody
+from tusd_py.web.direct import BufferPool
 
 from .serving import Peer, connected, handling
 
+POOLS: list[BufferPool] = []
 Step = Callable[[RequestBody, web.Request], Awaitable[None]]
 HEAD_OF_10 = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 ASKING = HEAD_OF_10.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+
+
+@pytest.fixture(params=["stream", "direct"], autouse=True)
+def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run each test on aiohttp's stream, and with the fast lane open to the smallest body."""
+    if request.param == "direct":
+        monkeypatch.setattr(body_module, "DIRECT_BYTES", 1)
+        monkeypatch.setattr(direct, "HOLD_BACK_S", 0.001)  # for bodies as small as these
+        POOLS.append(BufferPool(2))
+    yield
+    POOLS.clear()
 
 
 async def read_all(body: RequestBody) -> bytes:
@@ -44,7 +59,9 @@ async def exchange(
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            await server(RequestBody(request, idle_timeout_s=idle_timeout_s), request)
+            pool = POOLS[0] if POOLS else None
+            body = RequestBody(request, idle_timeout_s=idle_timeout_s, pool=pool)
+            await server(body, request)
         except BaseException as error:
             if not ended.done():
                 ended.set_exception(error)
@@ -146,7 +163,7 @@ async def test_what_arrived_between_reads_is_kept_too(
     async def server(body: RequestBody, request: web.Request) -> None:
         first = await body.read()
         await gone(request)
-        assert first + await read_all(body) == b"0123456"
+        assert bytes(first) + await read_all(body) == b"0123456"
         assert body.end is BodyEnd.DISCONNECTED
 
     await exchange(leave(HEAD_OF_10, b"0123456"), server)
@@ -193,9 +210,10 @@ async def test_stopping_between_reads_leaves_what_arrived() -> None:
     async def server(body: RequestBody, request: web.Request) -> None:
         body.stop(BodyEnd.SHUTDOWN)
         assert await body.read() == b"01234"
-        more.set()
         assert await body.read() == b""
         assert body.end is BodyEnd.SHUTDOWN
+        more.set()
+        assert await body.read() == b""
 
     await exchange(client, server)
 

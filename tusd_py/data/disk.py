@@ -187,14 +187,18 @@ class DiskSession:
         self._digest = digest
         self._filling: list[bytes | memoryview] = []
         self._filling_bytes = 0
+        self._borrowed = False  # whether what is being written is a view of a shared buffer
         self._writing: asyncio.Future[None] | None = None
         self._stored = upload.offset  # moved by the thread as bytes get written
         self._durable = upload.checkpoint
 
     async def write(self, buffer: bytes | memoryview) -> None:
+        if self._borrowed:  # the one before is ours only until now
+            await self._settle()
         self._filling.append(buffer)
         self._filling_bytes += len(buffer)
-        if self._filling_bytes >= WRITE_BYTES:
+        self._borrowed = isinstance(buffer, memoryview)
+        if self._filling_bytes >= WRITE_BYTES or self._borrowed:
             await self._start_writing()
 
     async def commit(self, *, durable: bool = False) -> int:

@@ -10,6 +10,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ..interfaces import BodyEnd
 from .connection import BrokenFraming, Connection
+from .direct import BufferPool, DirectLane, is_plain
+from .stream import StreamLane
 
 # An early answer is followed by at most this much reading: a client that writes its whole
 # body before it reads would see a reset instead of the answer (tusd#1371), yet nobody may
@@ -17,25 +19,40 @@ from .connection import BrokenFraming, Connection
 LINGER_BYTES = 8 * 1024 * 1024
 LINGER_S = 1.0
 
+# The fast lane costs about as much to enter as it saves on this many bytes.
+DIRECT_BYTES = 512 * 1024
+
+# A body that is stopped for somebody else's sake still gets what is in the kernel's buffers,
+# unless that takes too long or nothing comes for a moment.
+LAST_CALL_S = 0.05
+LAST_CALL_SILENCE_S = 0.005
+
 # What reading a body raises, depending on aiohttp's parser and on how far it got.
 _MALFORMED = (BrokenFraming, HttpProcessingError, web.RequestPayloadError)
 _GONE = (OSError, RuntimeError)  # RuntimeError('Connection closed.')
 
 
 class RequestBody:
-    """Implements `Body`.
+    """Implements `Body`, on whichever lane is the better one.
 
     Args:
         request: nothing of its body has been read.
         idle_timeout_s: the longest silence of the client while it is being waited for.
+        pool: buffers for the fast lane; None keeps every body on aiohttp's stream.
     """
 
-    def __init__(self, request: web.Request, *, idle_timeout_s: float) -> None:
+    def __init__(
+        self, request: web.Request, *, idle_timeout_s: float, pool: BufferPool | None = None
+    ) -> None:
         self._request = request
         self._content: StreamReader = request.content
+        self._lane: StreamLane | DirectLane = StreamLane(request.content)
+        self._pool = pool
         self._idle_timeout_s = idle_timeout_s
         self._loop = asyncio.get_running_loop()
         self._end: BodyEnd | None = None
+        self._stopping: BodyEnd | None = None
+        self._last_call_until = 0.0
         self._reader: asyncio.Task[object] | None = None
         self._reading_since = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
@@ -45,21 +62,24 @@ class RequestBody:
     def end(self) -> BodyEnd | None:
         return self._end
 
-    async def read(self) -> bytes:
-        if self._end is not None:
-            return self._rest()
-        self._watch()
-        try:
+    async def read(self) -> bytes | memoryview:
+        if self._end is None and self._stopping is None:
             chunk = await self._read()
-        finally:
-            self._reader = None
-        if not chunk and self._end is None:
-            self._finish(BodyEnd.COMPLETE)
-        return chunk
+            if chunk:
+                return chunk
+        if self._end is None:
+            chunk = await self._read_last()
+            if chunk:
+                return chunk
+            if self._stopping is not None:
+                self._finish(self._stopping)
+        return self._lane.rest()
 
     def stop(self, why: BodyEnd) -> None:
-        if self._end is None:
-            self._finish(why)
+        if self._end is None and self._stopping is None:
+            self._stopping = why
+            grace_s = 0.0 if why is BodyEnd.TIMED_OUT else LAST_CALL_S
+            self._last_call_until = self._loop.time() + grace_s
             if self._reader is not None:
                 self._reader.cancel()
 
@@ -85,36 +105,81 @@ class RequestBody:
             return False
         return self._content.at_eof()
 
-    async def _read(self) -> bytes:
-        """Wait for bytes; return the rest, or nothing, when the body ends otherwise."""
+    def close(self) -> None:
+        """Give back what was lent to the body; whoever got its bytes has done with them."""
+        self._lane.close()
+
+    async def _read(self) -> bytes | memoryview:
+        """Wait for bytes; return nothing when the body has ended, or is to be stopped."""
+        self._watch()
         self._reader = asyncio.current_task()
         try:
             if self._continue_due:
                 await self._send_continue()
-            return await self._content.readany()
+            return self._check_end(await self._receive())
         except asyncio.CancelledError:
             # Like asyncio.timeout: the cancellation was ours, so it ends here.
-            if self._end is None or self._reader is None or self._reader.uncancel():
+            if self._stopping is None or self._reader is None or self._reader.uncancel():
                 raise
         except _MALFORMED:
             self._finish(BodyEnd.MALFORMED)
         except _GONE:
-            # The client may have gone right after its last byte; then nothing is missing.
-            whole = self._content.is_eof()
-            self._finish(BodyEnd.COMPLETE if whole else BodyEnd.DISCONNECTED)
-        return self._rest()
+            self._check_end(b"")
+        finally:
+            self._reader = None
+        return self._lane.rest()
 
-    def _rest(self) -> bytes:
-        # Bytes that had arrived when the connection broke are behind the exception that
-        # `readany` raises first, and only this private method gives them out.
-        if not getattr(self._content, "_buffer", None):
+    async def _read_last(self) -> bytes | memoryview:
+        """Return what is on its way already, though the body is to be stopped."""
+        if rest := self._lane.rest():
+            return rest
+        left_s = self._last_call_until - self._loop.time()
+        if left_s <= 0:
             return b""
-        return self._content._read_nowait(-1)  # noqa: SLF001
+        try:
+            async with asyncio.timeout(min(left_s, LAST_CALL_SILENCE_S)):
+                return self._check_end(await self._lane.receive())
+        except TimeoutError:
+            pass
+        except _MALFORMED:
+            self._finish(BodyEnd.MALFORMED)
+        except _GONE:
+            self._check_end(b"")
+        return self._lane.rest()
+
+    async def _receive(self) -> bytes | memoryview:
+        first = self._choose_lane() if self._pool is not None else b""
+        return first or await self._lane.receive()
+
+    def _choose_lane(self) -> bytes:
+        """Take the fast lane if the rest of the body is worth it; return what had come before."""
+        pool, self._pool = self._pool, None  # it is chosen once
+        connection, transport = self._request.protocol, self._request.transport
+        if pool is None or transport is None or not isinstance(connection, Connection):
+            return b""
+        if connection.ending or self._content.exception() is not None:
+            return b""  # the client has closed its side; nobody would tell the fast lane
+        first = b""
+        while more := self._lane.rest():  # taking some may let the parser go on
+            first += more
+        due = (self._request.content_length or 0) - self._content.total_bytes
+        if due >= DIRECT_BYTES and is_plain(transport):
+            self._lane = DirectLane(connection, transport, self._content, due, pool)
+        return first
+
+    def _check_end(self, chunk: bytes | memoryview) -> bytes | memoryview:
+        """Note the end of the body if there is nothing more; return the chunk."""
+        if not chunk:
+            # The client may have gone right after its last byte; then nothing is missing.
+            complete = self._lane.complete
+            self._finish(BodyEnd.COMPLETE if complete else BodyEnd.DISCONNECTED)
+        return chunk
 
     def _finish(self, why: BodyEnd) -> None:
         self._end = why
         if self._watchdog is not None:
             self._watchdog.cancel()
+        self._lane.leave()
 
     def _watch(self) -> None:
         # One timer looks at the clock now and then, instead of one being set for each read.
@@ -127,7 +192,7 @@ class RequestBody:
         due = self._reading_since + self._idle_timeout_s
         if self._reader is not None and self._loop.time() >= due:
             self.stop(BodyEnd.TIMED_OUT)
-        elif self._end is None:
+        elif self._end is None and self._stopping is None:
             at = due if self._reader is not None else self._loop.time() + self._idle_timeout_s
             self._watchdog = self._loop.call_at(at, self._check_idle)
 

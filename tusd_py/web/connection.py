@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import StreamReader, web
+from aiohttp.http import HttpRequestParser
 
 from ..protocol.errors import BadRequest, InternalError
 from .trailers import TrailerScanner
@@ -80,6 +81,24 @@ class Connection(web.RequestHandler):
         if blank_line:
             self._scanner = TrailerScanner()
             self._scanner.feed(behind)
+
+    def body_bypassed(self, payload: StreamReader) -> None:
+        """Go on after a body whose last bytes were received by somebody else, all of them.
+
+        The parser still waits for those bytes; the next request needs one that does not.
+        """
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+        payload.feed_eof()
 
     def trailers_of(self, payload: StreamReader) -> Mapping[str, str] | None:
         """The trailer fields behind that body, or None when they are not to be had."""

@@ -35,6 +35,7 @@ from ..service.uploads import Uploads
 from .body import RequestBody
 from .connection import Connection
 from .cors import Cors
+from .direct import BufferPool
 from .download import download
 from .place import Surroundings
 
@@ -53,6 +54,7 @@ class Handlers:
         surroundings: what stands between the clients and us.
         cors: None sends no CORS headers.
         idle_timeout_s: how long a client may be silent within a body.
+        pool: buffers for large bodies.
     """
 
     uploads: Uploads
@@ -60,10 +62,11 @@ class Handlers:
     surroundings: Surroundings
     cors: Cors | None
     idle_timeout_s: float
+    pool: BufferPool
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, in the form that tus clients expect, whatever happens."""
-        body = RequestBody(request, idle_timeout_s=self.idle_timeout_s)
+        body = RequestBody(request, idle_timeout_s=self.idle_timeout_s, pool=self.pool)
         try:
             response = await self._respond(request, body)
         except TusError as error:

@@ -1,0 +1,204 @@
+"""The fast lane: large bodies through a few buffers that are used again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import os
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from tusd_py.interfaces import BodyEnd
+from tusd_py.web.body import LAST_CALL_S, RequestBody
+from tusd_py.web.direct import BUFFER_BYTES, BufferPool
+
+from .serving import connected, handling
+
+Read = Callable[[RequestBody], Awaitable[None]]
+MIB = 1024 * 1024
+
+
+def head(length: int) -> bytes:
+    """The head of a request with a body."""
+    return f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def served(pool: BufferPool, *reads: Read) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return a handler that reads the body of each request in its own way."""
+    turns = iter(reads)
+
+    async def handle(request: web.Request) -> web.Response:
+        body = RequestBody(request, idle_timeout_s=10, pool=pool)
+        await next(turns)(body)
+        body.close()
+        return web.Response(text=str(body.end))
+
+    return handle
+
+
+class Digest:
+    """Reads a body to its end."""
+
+    def __init__(self) -> None:
+        self.sha = hashlib.sha256()
+        self.views = 0
+
+    async def __call__(self, body: RequestBody) -> None:
+        while chunk := await body.read():
+            self.views += isinstance(chunk, memoryview)
+            self.sha.update(chunk)
+
+
+@pytest.mark.parametrize("length", [MIB - 1, MIB, 3 * MIB, 5 * MIB + 4321])
+async def test_bytes_arrive_as_sent(length: int) -> None:
+    """A body of any length comes through the lane unchanged, in lent buffers where they fill."""
+    content, read = os.urandom(length), Digest()
+    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+        await peer.send(head(length) + content)
+        status, text = await peer.answer()
+    assert (status, text) == (200, b"BodyEnd.COMPLETE")
+    assert read.sha.digest() == hashlib.sha256(content).digest()
+    assert read.views >= (length - 256 * 1024) // BUFFER_BYTES
+
+
+async def test_connection_goes_on_after_a_body() -> None:
+    """Further requests on the connection are answered, also one that came right behind."""
+    content, first, second = os.urandom(2 * MIB), Digest(), Digest()
+    async with handling(served(BufferPool(3), first, second)) as port, connected(port) as peer:
+        await peer.send(head(len(content)) + content + head(len(content)) + content)
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert first.sha.digest() == second.sha.digest() == hashlib.sha256(content).digest()
+
+
+async def test_a_lent_buffer_stays_until_the_second_read_after() -> None:
+    """Whoever writes a buffer to disk may do so until it has been given the next one."""
+    content = os.urandom(8 * MIB)
+    checked = 0
+
+    async def read(body: RequestBody) -> None:
+        nonlocal checked
+        before: memoryview | bytes = b""
+        copy, at = b"", 0
+        while chunk := await body.read():
+            assert bytes(before) == copy
+            before, copy = chunk, bytes(chunk)
+            assert content[at : at + len(copy)] == copy
+            at += len(copy)
+            checked += isinstance(chunk, memoryview)
+            await asyncio.sleep(0.002)  # let the transport fill what it may
+
+    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+        await peer.send(head(len(content)) + content)
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert checked >= 6
+
+
+async def test_the_pool_bounds_nothing_but_speed() -> None:
+    """Without a free buffer bodies still arrive, in smaller pieces, and buffers come back."""
+    content, pool = os.urandom(3 * MIB), BufferPool(1)
+    taken = pool.take()
+    assert taken is not None
+    reads = [Digest(), Digest()]
+    async with handling(served(pool, *reads)) as port:
+        async with connected(port) as peer:
+            await peer.send(head(len(content)) + content)
+            assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+        pool.give(taken)
+        async with connected(port) as peer:
+            await peer.send(head(len(content)) + content)
+            assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert [read.views > 0 for read in reads] == [False, True]
+    assert {read.sha.digest() for read in reads} == {hashlib.sha256(content).digest()}
+    assert pool.take() is taken
+
+
+async def test_a_slow_body_keeps_no_buffer() -> None:
+    """Between the segments of a slow body its buffer is back in the pool."""
+    pool, came = BufferPool(1), asyncio.Event()
+
+    async def read(body: RequestBody) -> None:
+        assert await body.read() == b"ab"  # with the head, or alone
+        came.set()
+        while await body.read():
+            buffer = pool.take()
+            assert buffer is not None
+            pool.give(buffer)
+
+    async with handling(served(pool, read)) as port, connected(port) as peer:
+        await peer.send(head(2 * MIB), b"ab")
+        await came.wait()
+        await peer.send(b"cd")
+        await peer.close()
+
+
+@pytest.mark.parametrize("sent", [MIB + 100, 2 * MIB, 3 * MIB - 1])
+async def test_what_arrived_before_the_end_is_kept(sent: int) -> None:
+    """All that a client sent before it closed its side is there, and it gets its answer."""
+    content, read = os.urandom(sent), Digest()
+    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+        await peer.send(head(3 * MIB) + content)
+        peer.writer.write_eof()
+        assert await peer.answer() == (200, b"BodyEnd.DISCONNECTED")
+    assert read.sha.digest() == hashlib.sha256(content).digest()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_stopping_counts_what_was_on_its_way(seed: int) -> None:
+    """A body that is taken over still gets all that its client had sent until then."""
+    sent = MIB + seed * 1_500_001
+    content, received = os.urandom(sent), bytearray()
+    everything = asyncio.Event()
+
+    async def read(body: RequestBody) -> None:
+        received.extend(await body.read())
+        await everything.wait()
+        body.stop(BodyEnd.TAKEN_OVER)
+        started = asyncio.get_running_loop().time()
+        while chunk := await body.read():
+            received.extend(chunk)
+        assert asyncio.get_running_loop().time() - started < LAST_CALL_S + 0.5
+
+    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+        peer.writer.write(head(50 * MIB) + content)
+        # What the kernel does not take yet has not been sent.
+        while peer.writer.transport.get_write_buffer_size() and len(received) < sent:
+            await asyncio.sleep(0.01)
+            if peer.writer.transport.get_write_buffer_size():
+                break
+        unsent = peer.writer.transport.get_write_buffer_size()
+        everything.set()
+        assert (await peer.answer())[1] == b"BodyEnd.TAKEN_OVER"
+    assert len(received) >= sent - unsent
+    assert bytes(received) == content[: len(received)]
+
+
+async def test_many_bodies_share_few_buffers() -> None:
+    """Bodies at the same time never see each other's bytes."""
+    pool = BufferPool(4)
+    contents = [os.urandom(3 * MIB + n) for n in range(6)]
+    reads: dict[int, Digest] = {}
+
+    async def handle(request: web.Request) -> web.Response:
+        body = RequestBody(request, idle_timeout_s=10, pool=pool)
+        read = reads[request.content_length or 0] = Digest()
+        await read(body)
+        body.close()
+        return web.Response()
+
+    async def upload(port: int, content: bytes) -> None:
+        async with connected(port) as peer:
+            for start in itertools.chain(range(0, len(content), 300_000)):
+                end = start + 300_000
+                data = content[start:end] if start else head(len(content)) + content[:end]
+                await peer.send(data)
+            assert await peer.status() == 200
+
+    async with handling(handle) as port, asyncio.TaskGroup() as uploads:
+        for content in contents:
+            uploads.create_task(upload(port, content))
+    for content in contents:
+        assert reads[len(content)].sha.digest() == hashlib.sha256(content).digest()

@@ -1,0 +1,220 @@
+"""The fast lane: a large body received straight into buffers that are used again and again.
+
+aiohttp's stream costs a new `bytes` for every segment and several calls for each of them. For
+a body of known length on a plain socket none of that is needed: what is left of it is received
+by an `asyncio.BufferedProtocol`, set on the transport for just that long, one buffer filling
+while the other is being written to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from aiohttp import StreamReader
+
+from .connection import Connection
+
+BUFFER_BYTES = 1024 * 1024
+
+# What has come of a slow body is handed on after this long, so that it holds no buffer.
+HOLD_BACK_S = 0.05
+
+
+def is_plain(transport: asyncio.Transport) -> bool:
+    """Whether bytes come as they are on the wire, which TLS does not allow."""
+    return transport.get_extra_info("sslcontext") is None
+
+
+class BufferPool:
+    """The buffers of all bodies of a process: what bounds the memory of the fast lane."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._free: list[bytearray] = []
+
+    def take(self) -> bytearray | None:
+        """Return a buffer, or None when all are in use."""
+        if self._free:
+            return self._free.pop()
+        if not self._left:
+            return None
+        self._left -= 1
+        return bytearray(BUFFER_BYTES)
+
+    def give(self, buffer: bytearray) -> None:
+        """Take a buffer back; nobody may use it any more."""
+        self._free.append(buffer)
+
+
+class DirectLane(asyncio.BufferedProtocol):
+    """Receives the rest of one body.
+
+    A full buffer is lent as a `memoryview` and counts as returned at the second `receive` after
+    it; anything less is copied.
+
+    Args:
+        connection: whose body it is, and whose transport it will be again.
+        transport: plain.
+        payload: where aiohttp believes the body to be.
+        due: how many bytes of the body are still to come; at least one.
+        pool: where the buffers come from.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: asyncio.Transport,
+        payload: StreamReader,
+        due: int,
+        pool: BufferPool,
+    ) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._payload = payload
+        self._due = due
+        self._pool = pool
+        self._filling: bytearray | None = None
+        self._filled = 0
+        self._ready: deque[bytes | bytearray] = deque()  # bytearray: a full buffer, to be lent
+        self._lent: deque[bytearray] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._hold_back: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        transport.set_protocol(self)
+        transport.resume_reading()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the body has been received."""
+        return not self._due
+
+    async def receive(self) -> bytes | memoryview:
+        """Return the next bytes, or ``b""`` when no more will come."""
+        while len(self._lent) > 1:
+            self._pool.give(self._lent.popleft())
+        if self._paused and self._due:
+            self._paused = False
+            self._transport.resume_reading()
+        while not self._ready and self._due and not self._ended:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if not self._ready:
+            return self.rest()
+        buffer = self._ready.popleft()
+        if isinstance(buffer, bytes):
+            return buffer
+        self._lent.append(buffer)
+        return memoryview(buffer)
+
+    def rest(self) -> bytes:
+        """Return a copy of all that has been received and not been asked for."""
+        rest = b"".join(self._ready)
+        while self._ready:
+            self._reclaim(self._ready.popleft())
+        if self._filling is not None and self._filled:
+            rest += bytes(memoryview(self._filling)[: self._filled])
+            self._filled = 0
+        return rest
+
+    def leave(self) -> None:
+        """Give the transport back; nothing is received here any more."""
+        if self._hold_back is not None:
+            self._hold_back.cancel()
+        self._transport.set_protocol(self._connection)
+        if self.complete:
+            self._connection.body_bypassed(self._payload)
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Give all buffers back: nobody writes from them any more."""
+        for buffer in (*self._lent, *self._ready, self._filling):
+            self._reclaim(buffer)
+        self._lent.clear()
+        self._ready.clear()
+        self._filling = None
+
+    # --- called by the transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Offer room for what is due, and never for a byte behind the body."""
+        if self._filling is None:
+            self._filling = self._pool.take() or bytearray(BUFFER_BYTES // 16)
+        end = min(len(self._filling), self._filled + self._due)
+        return memoryview(self._filling)[self._filled : end]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take note of new bytes; hand on what is full."""
+        self._filled += nbytes
+        self._due -= nbytes
+        assert self._filling is not None
+        if self._filled == len(self._filling) == BUFFER_BYTES:
+            self._lend()
+        elif not self._due or self._filled == len(self._filling):
+            self._hand_on_copy()
+        elif self._hold_back is None:
+            self._hold_back = self._loop.call_later(HOLD_BACK_S, self._hold_back_no_longer)
+
+    def eof_received(self) -> bool:
+        """The client sends no more, but may still read the answer."""
+        self._end()
+        self._connection.eof_received()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def _lend(self) -> None:
+        assert self._filling is not None
+        self._ready.append(self._filling)
+        self._filling, self._filled = None, 0
+        self._handed_on()
+
+    def _hold_back_no_longer(self) -> None:
+        self._hold_back = None
+        if self._filled:
+            self._hand_on_copy()
+
+    def _hand_on_copy(self) -> None:
+        assert self._filling is not None
+        self._ready.append(bytes(memoryview(self._filling)[: self._filled]))
+        self._reclaim(self._filling)  # a slow body keeps no buffer between its segments
+        self._filling, self._filled = None, 0
+        self._handed_on()
+
+    def _reclaim(self, buffer: bytes | bytearray | None) -> None:
+        """Give a buffer back to the pool, if it came from there."""
+        if isinstance(buffer, bytearray) and len(buffer) == BUFFER_BYTES:
+            self._pool.give(buffer)
+
+    def _handed_on(self) -> None:
+        if self._hold_back is not None:
+            self._hold_back.cancel()
+            self._hold_back = None
+        # One buffer may be written and one be waiting; the socket waits beyond that. Of what
+        # comes behind the body nothing may be read here.
+        if not self._due or len(self._lent) + len(self._ready) > 1:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
