@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
 
+from tusd_py import Stores, create_app, wiring
+from tusd_py.data.memory import MemoryData, MemorySession
 from tusd_py.interfaces import BodyEnd
+from tusd_py.offsets.memory import MemoryOffsets
+from tusd_py.protocol import checksum as checksums
+from tusd_py.protocol.model import Upload
 from tusd_py.web.body import LAST_CALL_S, RequestBody
 from tusd_py.web.direct import BUFFER_BYTES, BufferPool
 
-from .serving import connected, handling
+from .serving import connected, handling, serving
 
 Read = Callable[[RequestBody], Awaitable[None]]
 MIB = 1024 * 1024
@@ -202,3 +208,45 @@ async def test_many_bodies_share_few_buffers() -> None:
             uploads.create_task(upload(port, content))
     for content in contents:
         assert reads[len(content)].sha.digest() == hashlib.sha256(content).digest()
+
+
+class Recording(MemoryData):
+    """A store that notes which bodies came in lent buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lent: list[bool] = []
+
+    @contextlib.asynccontextmanager
+    async def append(
+        self, upload: Upload, *, digest: checksums.Digest | None = None
+    ) -> AsyncIterator[MemorySession]:
+        async with super().append(upload, digest=digest) as session:
+            write, kinds = session.write, []
+
+            async def note(buffer: bytes | memoryview) -> None:
+                kinds.append(isinstance(buffer, memoryview))
+                await write(buffer)
+
+            session.write = note  # type: ignore[method-assign]
+            try:
+                yield session
+            finally:
+                self.lent.append(any(kinds))
+
+
+async def test_each_request_gives_its_buffers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The buffers of one request serve the next one, whether it was stored or refused."""
+    monkeypatch.setattr(wiring, "_LARGE_BUFFERS", 3)
+    data, length = Recording(), 3 * MIB
+    app = create_app(stores=Stores(MemoryOffsets(), data), own_server=True)
+    async with serving(app) as port, connected(port) as peer:
+        for checksum in ("", f"Upload-Checksum: sha1 {'A' * 27}=\r\n") * 3:
+            await peer.send(
+                f"POST / HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n{checksum}"
+                f"Upload-Length: {length}\r\nContent-Length: {length}\r\n"
+                "Content-Type: application/offset+octet-stream\r\n\r\n".encode()
+                + bytes(length)
+            )
+            assert (await peer.answer())[0] == (460 if checksum else 201)
+    assert data.lent == [True] * 6

@@ -74,6 +74,8 @@ class Handlers:
         except Exception:  # noqa: BLE001 - a fault of ours; the client gets an answer all the same
             _log.exception("InternalServerError", extra={"path": request.path})
             response = _render_error(request, InternalError())
+        finally:
+            body.close()
         if not response.prepared:
             response.headers.update(self._common_headers(request))
         return await _send(request, response, body)
