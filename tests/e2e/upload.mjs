@@ -9,10 +9,14 @@
 // A line on standard input tells all of them what to do: "abort", "restart" (abort and start
 // at once), "terminate" (abort and remove from the server).
 
+import http from 'node:http'
 import { createInterface } from 'node:readline'
 import tus from 'tus-js-client'
 import { Recorder } from './recorder.mjs'
 import { browserFileReader, openSource } from './sources.mjs'
+
+// As of Node 19, and as browsers do it: Debian's Node 18 would open a connection per request.
+http.globalAgent = new http.Agent({ keepAlive: true, scheduling: 'lifo', timeout: 5000 })
 
 const RETRY_DELAY_MS = 20
 const EXIT_MS = 500
