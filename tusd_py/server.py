@@ -31,6 +31,8 @@ except ImportError:  # where it does not run, asyncio's own loop does
 
 _log = logging.getLogger(__name__)
 
+# What aiohttp holds of each body is twice this at most; large bodies are hardly ever in it.
+_STREAM_BYTES = 64 * 1024
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A worker that dies at once would otherwise be started again as fast as the machine can.
 _RESTART_PAUSE_S = 1.0
@@ -143,6 +145,7 @@ async def _serve(
         ssl_context=None if settings.tls_certificate is None else _tls(settings),
         access_log=None,
         auto_decompress=False,
+        read_bufsize=_STREAM_BYTES,
         keepalive_timeout=settings.network_timeout,
         lingering_time=0,
     )

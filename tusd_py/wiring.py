@@ -40,7 +40,7 @@ from .web.handlers import Handlers
 from .web.place import Surroundings
 
 # Of one MiB each; bodies beyond that share of them are received in smaller pieces.
-_LARGE_BUFFERS = 64
+_LARGE_BUFFERS = 24
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 

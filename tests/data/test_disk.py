@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import stat
@@ -377,3 +378,17 @@ async def test_a_part_that_is_gone_is_not_found(disk: DiskData) -> None:
     missing = Upload(id=UploadId("p"), length=1, offset=1, storage={"Path": "/nowhere/at/all"})
     with pytest.raises(UploadNotFound):
         await disk.concatenate(await create(disk), [missing])
+
+
+@pytest.mark.parametrize(("sessions", "written"), [(1, 0), (100, 300_000)])
+async def test_many_sessions_hold_back_less(disk: DiskData, sessions: int, written: int) -> None:
+    """What is held back in memory is shared: the more bodies run, the sooner each is written."""
+    uploads = [await create(disk, UploadId(f"{n:032x}")) for n in range(sessions)]
+    async with contextlib.AsyncExitStack() as running:
+        open_sessions = [await running.enter_async_context(disk.append(u)) for u in uploads]
+        for session in open_sessions:
+            await session.write(b"a" * 300_000)
+        for session in open_sessions:
+            await session.write(b"b" * 300_000)  # begins when the write before has ended
+        assert all(path_of(upload).stat().st_size >= written for upload in uploads)
+        assert path_of(uploads[0]).stat().st_size in (written, 2 * written)

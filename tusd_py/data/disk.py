@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,6 +39,9 @@ from ..protocol.model import (
 
 # One hop to a thread carries about this much; two of them are in memory per running body.
 WRITE_BYTES = 1024 * 1024
+# With many running bodies the hops carry less, so that all bodies together hold about this much.
+WAITING_BYTES = 24 * 1024 * 1024
+LEAST_WRITE_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
 # A concatenation gives its thread back after each step of this size.
 COPY_STEP_BYTES = 64 * 1024 * 1024
@@ -60,6 +63,7 @@ class DiskData:
         self._run = run
         self._dir_mode = dir_mode
         self._file_mode = file_mode
+        self._sessions = 0
 
     async def open(self) -> None:
         await self._run(
@@ -91,11 +95,17 @@ class DiskData:
         self, upload: Upload, *, digest: Digest | None = None
     ) -> AsyncIterator[DiskSession]:
         file = await self._run(_open_at_offset, _path_of(upload), upload.offset)
-        session = DiskSession(file, upload, self._run, digest)
+        self._sessions += 1
+        session = DiskSession(file, upload, self._run, digest, self._hop_bytes)
         try:
             yield session
         finally:
+            self._sessions -= 1
             await session.close()
+
+    def _hop_bytes(self) -> int:
+        """How much each of the sessions may hold back now."""
+        return min(WRITE_BYTES, max(LEAST_WRITE_BYTES, WAITING_BYTES // self._sessions))
 
     async def finish(self, upload: Upload, *, durable: bool) -> None:
         if durable:
@@ -180,11 +190,17 @@ class DiskSession:
     """Implements `AppendSession`: one buffer fills while the other is written in a thread."""
 
     def __init__(
-        self, file: OpenFile, upload: Upload, run: FileWork, digest: Digest | None
+        self,
+        file: OpenFile,
+        upload: Upload,
+        run: FileWork,
+        digest: Digest | None,
+        hop_bytes: Callable[[], int],
     ) -> None:
         self._file = file
         self._run = run
         self._digest = digest
+        self._hop_bytes = hop_bytes
         self._filling: list[bytes | memoryview] = []
         self._filling_bytes = 0
         self._borrowed = False  # whether what is being written is a view of a shared buffer
@@ -198,7 +214,7 @@ class DiskSession:
         self._filling.append(buffer)
         self._filling_bytes += len(buffer)
         self._borrowed = isinstance(buffer, memoryview)
-        if self._filling_bytes >= WRITE_BYTES or self._borrowed:
+        if self._borrowed or self._filling_bytes >= self._hop_bytes():
             await self._start_writing()
 
     async def commit(self, *, durable: bool = False) -> int:
