@@ -17,7 +17,10 @@ EXPIRY = ("--expire-after", f"{EXPIRE_AFTER_S}s")
 def servers(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the command of each server by what is special about it."""
     return {
-        "a directory": (*SERVE, *EXPIRY, "--upload-dir", str(folder / "complete")),
+        "a directory": (
+            *(*SERVE, *EXPIRY, "--upload-dir", str(folder / "complete")),
+            *("--max-size", "1GB"),
+        ),
         "a directory, durability ack, two workers": (
             *(*SERVE, *EXPIRY, "--upload-dir", str(folder / "ack")),
             *("--durability", "ack", "--workers", "2"),
