@@ -250,3 +250,48 @@ async def test_each_request_gives_its_buffers_back(monkeypatch: pytest.MonkeyPat
             )
             assert (await peer.answer())[0] == (460 if checksum else 201)
     assert data.lent == [True] * 6
+
+
+async def test_an_abandoned_body_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the store is full, the client is told so, and what follows is never misread."""
+    pools: list[BufferPool] = []
+
+    class Pool(BufferPool):
+        def __init__(self, count: int) -> None:
+            super().__init__(count)
+            pools.append(self)
+
+    monkeypatch.setattr(wiring, "BufferPool", Pool)
+    monkeypatch.setattr(wiring, "_LARGE_BUFFERS", 3)
+    app = create_app(stores=Stores(MemoryOffsets(), MemoryData(MIB)), own_server=True)
+    length = 4 * MIB
+    head_of_post = (
+        "POST / HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+        f"Upload-Length: {length}\r\nContent-Length: {length}\r\n"
+        "Content-Type: application/offset+octet-stream\r\n\r\n"
+    ).encode()
+    async with serving(app) as port:
+        for _ in range(3):
+            async with connected(port) as peer:
+                await peer.send(head_of_post + bytes(length) + b"OPTIONS / HTTP/1.1\r\n" * 9)
+                said = await peer.rest()
+            assert said.startswith(b"HTTP/1.1 507 ")
+            assert b"\r\nConnection: close\r\n" in said
+            assert said.count(b"HTTP/1.1 ") == 1
+    assert [pools[0].take() is not None for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("due", [10, 3 * MIB])
+async def test_nothing_watches_an_abandoned_body(due: int) -> None:
+    """A body that nobody reads on leaves no timer behind."""
+    bodies: list[RequestBody] = []
+
+    async def read(body: RequestBody) -> None:
+        bodies.append(body)
+        await body.read()
+
+    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+        await peer.send(head(due) + b"abc")
+        await peer.answer()
+    assert bodies[0].end is None
+    assert bodies[0]._watchdog is None

@@ -66,7 +66,7 @@ class Intake:
         if head.length == 0 and head.checksum is None:
             synced = plan.upload.checkpoint
             kept = self._keeping.settle(plan, plan.upload.offset, synced=synced)
-            await self._save(claim, kept, request)
+            await self._save(claim, kept, request, marked=False)
             return
         verifier = None if head.checksum is None else Verifier(head.checksum)
         with self._stoppable(claim, body):
@@ -76,16 +76,22 @@ class Intake:
                     kept = await transfer.run()
                 else:
                     kept = await transfer.run_verified(verifier)
-        if verifier is not None:  # until the next save, what was verified would not count
-            await claim.save(kept)
-        await self._save(claim, kept, request)
+        await self._save(claim, kept, request, marked=verifier is not None)
         if body.end is not None and body.end is not BodyEnd.COMPLETE:
             raise _STOPPED_BECAUSE[body.end]
 
-    async def _save(self, claim: Claim, kept: Upload, request: RequestInfo) -> None:
+    async def _save(
+        self, claim: Claim, kept: Upload, request: RequestInfo, *, marked: bool
+    ) -> None:
+        """Save what is kept, on disk if its bytes are.
+
+        Args:
+            marked: the record says that nothing behind the old offset counts (`exact`), so it
+                has to be saved even if it says the same otherwise.
+        """
         if kept.complete and not kept.finished:
             await self._completion.complete(claim, kept, request)
-        elif kept != claim.upload:
+        elif marked or kept != claim.upload:
             await claim.save(kept, durable=kept.checkpoint == kept.offset > 0)
 
     @contextlib.contextmanager

@@ -321,8 +321,8 @@ class Uploads:
         return upload
 
     async def _remove(self, claim: Claim) -> None:
-        # Bytes first: a record without bytes is answered with 404 or 410 and can be removed
-        # again; bytes without a record would stay for ever.
+        # Bytes first: a record without bytes is answered with 404 or 410 until the janitor
+        # removes it; bytes without a record would stay for ever.
         await self._data.delete(claim.upload)
         await claim.remove()
 

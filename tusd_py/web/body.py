@@ -19,7 +19,7 @@ from .stream import StreamLane
 LINGER_BYTES = 8 * 1024 * 1024
 LINGER_S = 1.0
 
-# The fast lane costs about as much to enter as it saves on this many bytes.
+# Entering the fast lane has its price too; where it begins to pay has not been measured yet.
 DIRECT_BYTES = 512 * 1024
 
 # A body that is stopped for somebody else's sake still gets what is in the kernel's buffers,
@@ -51,6 +51,7 @@ class RequestBody:
         self._idle_timeout_s = idle_timeout_s
         self._loop = asyncio.get_running_loop()
         self._end: BodyEnd | None = None
+        self._begun = False
         self._stopping: BodyEnd | None = None
         self._last_call_until = 0.0
         self._reader: asyncio.Task[object] | None = None
@@ -63,6 +64,7 @@ class RequestBody:
         return self._end
 
     async def read(self) -> bytes | memoryview:
+        self._begun = True
         if self._end is None and self._stopping is None:
             chunk = await self._read()
             if chunk:
@@ -90,6 +92,11 @@ class RequestBody:
         return None
 
     @property
+    def begun(self) -> bool:
+        """Whether any of it has been asked for; what is left is then not aiohttp's to frame."""
+        return self._begun
+
+    @property
     def unread(self) -> bool:
         """Whether bytes may still come that nobody has asked for."""
         return not self._content.is_eof()
@@ -106,7 +113,12 @@ class RequestBody:
         return self._content.at_eof()
 
     def close(self) -> None:
-        """Give back what was lent to the body; whoever got its bytes has done with them."""
+        """Give back what was lent to the body; whoever got its bytes has done with them.
+
+        Of a body that was abandoned, because the disk is full say, nobody reads on from here.
+        """
+        if self._end is None:
+            self._leave()
         self._lane.close()
 
     async def _read(self) -> bytes | memoryview:
@@ -177,8 +189,12 @@ class RequestBody:
 
     def _finish(self, why: BodyEnd) -> None:
         self._end = why
+        self._leave()
+
+    def _leave(self) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
+            self._watchdog = None
         self._lane.leave()
 
     def _watch(self) -> None:

@@ -212,7 +212,9 @@ async def _send(
         response.force_close()
     if not body.unread:
         return response
-    if "Expect" in request.headers or body.end is not None:
+    # The fast lane may have received some of it, and then the parser waits for too much: taken
+    # for the end of this body, a later request would be read from its middle.
+    if "Expect" in request.headers or body.begun:
         response.force_close()
     try:
         await response.prepare(request)

@@ -1,0 +1,69 @@
+"""What has to be on disk before a client is answered is asked for, at each level."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tusd_py.interfaces import Durability
+from tusd_py.offsets.memory import MemoryClaim, MemoryOffsets
+from tusd_py.protocol.checksum import Checksum
+from tusd_py.protocol.model import Upload, UploadId
+
+from .conftest import House
+
+
+class NotedClaim(MemoryClaim):
+    """A claim that notes of each save whether it was to be durable."""
+
+    durable: list[bool]
+
+    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
+        await super().save(upload, durable=durable, exact=exact)
+        self.durable.append(durable)
+
+
+class NotedOffsets(MemoryOffsets):
+    """A store whose claims note their saves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.durable: list[bool] = []
+
+    @contextlib.asynccontextmanager
+    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[MemoryClaim]:
+        async with super().claim(upload_id, timeout_s=timeout_s) as claim:
+            claim.__class__ = NotedClaim
+            claim.durable = self.durable  # type: ignore[attr-defined]
+            yield claim
+
+
+@pytest.mark.parametrize("verified", [False, True])
+@pytest.mark.parametrize(
+    ("durability", "middle", "end"),
+    [
+        (Durability.NONE, False, False),
+        (Durability.COMPLETE, False, True),
+        (Durability.ACK, True, True),
+    ],
+)
+async def test_the_last_save_is_as_durable_as_promised(
+    durability: Durability, *, middle: bool, end: bool, verified: bool
+) -> None:
+    """The save before an answer is durable for acknowledged or completed bytes, as the level is."""
+    offsets = NotedOffsets()
+    house = House(offsets=offsets, durability=durability)
+    upload = await house.create(6)
+
+    for content, durable in ((b"abc", middle), (b"def", end)):
+        sha1 = hashlib.sha1(content, usedforsecurity=False).digest()
+        checksum = Checksum("sha1", sha1) if verified else None
+        upload = await house.append(upload, content, checksum=checksum)
+        assert offsets.durable[-1] is durable
+
+    record = await house.record(upload)
+    assert (record.offset, record.finished) == (6, True)
+    assert record.checkpoint == (6 if end else 0)
