@@ -40,6 +40,7 @@ from tusd_py.protocol.rules import (
     plan_fetch,
     plan_final,
     plan_inspect,
+    plan_join,
     settle_append,
     too_long,
 )
@@ -311,3 +312,25 @@ def test_too_many_bytes_exceed_the_length_or_the_limit() -> None:
     exceeded = too_long(DEFERRED, UP_TO_100)
     assert isinstance(exceeded, MaxSizeExceeded)
     assert exceeded.max_size == 100
+
+
+@pytest.mark.parametrize(
+    ("offsets", "lengths", "joined"),
+    [((3, 4), (3, 4), 7), ((3, 3), (3, 4), None), ((3, 0), (3, None), None), ((), (), 0)],
+)
+def test_parts_are_joined_when_all_are_complete(
+    offsets: tuple[int, ...], lengths: tuple[int | None, ...], joined: int | None
+) -> None:
+    """The length of the whole is known once no part misses a byte."""
+    parts = [
+        Upload(id=UploadId("a"), offset=offset, length=length)
+        for offset, length in zip(offsets, lengths, strict=True)
+    ]
+    assert plan_join(parts, limits=Limits(max_size=7)) == joined
+
+
+def test_parts_above_the_limit_are_not_joined() -> None:
+    """Parts that are too long together are refused before a byte is copied."""
+    parts = [Upload(id=UploadId("a"), offset=4, length=4)] * 2
+    with pytest.raises(MaxSizeExceeded):
+        plan_join(parts, limits=Limits(max_size=7))

@@ -19,7 +19,7 @@ from tusd_py.protocol.errors import (
     UploadNotFound,
     UploadRejected,
 )
-from tusd_py.protocol.model import Final, Upload, UploadId
+from tusd_py.protocol.model import Final, Limits, Partial, Upload, UploadId
 
 from .conftest import EXPIRE_AFTER_S, SOON_S, House
 
@@ -313,3 +313,22 @@ async def test_a_join_that_pre_finish_refuses_is_asked_about_again() -> None:
     assert not (await house.record(final)).finished
     await house.head(final)
     assert await house.content(await house.wait_finished(final)) == b"abc"
+
+
+async def test_parts_that_turn_out_too_long_are_not_joined() -> None:
+    """Parts of unknown length that are too long together make no upload above the limit."""
+    data = HeldData()
+    data.go.set()
+    house = House(data=data, limits=Limits(max_size=10))
+    parts = [await house.create(None, kind=Partial()) for _ in range(2)]
+    final = await house.final(*parts)
+    assert (await house.head(final)).length is None
+
+    for part in parts:
+        await house.append(part, b"sixsix", length=6)
+    await house.wait_idle()
+
+    assert data.joined == 0
+    with pytest.raises(UploadNotFound):
+        await house.head(final)
+    assert await house.content(await house.head(parts[0])) == b"sixsix"

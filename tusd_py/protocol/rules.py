@@ -97,6 +97,20 @@ def plan_final(
     return renew_expiry(replace(final, length=None if unknown else known), limits, now)
 
 
+def plan_join(parts: Sequence[Upload], *, limits: Limits) -> int | None:
+    """Return how long the joined parts are, or None while one of them misses bytes.
+
+    Raises:
+        MaxSizeExceeded: parts whose length was not known before are too long together.
+    """
+    if not all(part.complete for part in parts):
+        return None
+    length = sum(part.offset for part in parts)
+    if length > limits.size_ceiling:
+        raise MaxSizeExceeded(limits.size_ceiling)
+    return length
+
+
 def plan_append(append: Append, upload: Upload, *, limits: Limits, now: float) -> AppendPlan:
     """Decide a PATCH on the upload as it was when it was claimed.
 

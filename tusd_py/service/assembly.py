@@ -7,14 +7,18 @@ import logging
 from dataclasses import replace
 
 from ..interfaces import DataStore, HookType, OffsetStore
-from ..protocol.errors import TusError, UploadLocked, UploadNotFound
-from ..protocol.model import Final, Upload, UploadId
+from ..protocol.errors import MaxSizeExceeded, TusError, UploadLocked, UploadNotFound
+from ..protocol.model import Final, Limits, Upload, UploadId
+from ..protocol.rules import plan_join
 from .completion import Completion, Notify
 
 _log = logging.getLogger(__name__)
 
 # Copies compete for one disk; more of them at once would only take turns.
 _AT_ONCE = 2
+
+# Nobody but its creator knows a final upload that could not be joined at once.
+_REMOVE_TIMEOUT_S = 10.0
 
 
 class Assembly:
@@ -26,13 +30,13 @@ class Assembly:
         data: DataStore,
         completion: Completion,
         notify: Notify,
-        acquire_lock_timeout_s: float,
+        limits: Limits,
     ) -> None:
         self._offsets = offsets
         self._data = data
         self._completion = completion
         self._notify = notify
-        self._timeout_s = acquire_lock_timeout_s
+        self._limits = limits
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[UploadId, asyncio.Task[Upload]] = {}
         self._waiting: dict[UploadId, set[UploadId]] = {}  # part -> finals made of it
@@ -104,8 +108,13 @@ class Assembly:
             if final.finished or not isinstance(final.kind, Final):
                 return final
             parts = await self._parts_of(final.id, final.kind)
-            if not all(part.complete for part in parts):
-                return final
+            try:
+                if plan_join(parts, limits=self._limits) is None:
+                    return final
+            except MaxSizeExceeded:
+                await self._data.delete(final)  # there is nothing that it could wait for
+                await claim.remove()
+                raise
             joining = asyncio.create_task(self._data.concatenate(final, parts))
             claim.on_wanted(lambda: _cancel(joining))
             length = await _join(joining)
@@ -128,7 +137,7 @@ class Assembly:
 
     async def _remove(self, final_id: UploadId) -> None:
         try:
-            async with self._offsets.claim(final_id, timeout_s=self._timeout_s) as claim:
+            async with self._offsets.claim(final_id, timeout_s=_REMOVE_TIMEOUT_S) as claim:
                 await self._data.delete(claim.upload)
                 await claim.remove()
         except TusError:

@@ -128,9 +128,7 @@ class Uploads:
         self._completion = Completion(data, hooks, policy.durability)
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
         self._intake = Intake(data, self._completion, keeping)
-        self._assembly = Assembly(
-            offsets, data, self._completion, notify, policy.acquire_lock_timeout_s
-        )
+        self._assembly = Assembly(offsets, data, self._completion, notify, policy.limits)
 
     # --- life of the service
 
