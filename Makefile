@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 STAMPS := .make
 RUN_FLAGS ?=
 TEST_FLAGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean
+.PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean \
+	bench bench-docs
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: $(STAMPS)/run ## install and start the server on ./data (RUN_FLAGS='--port 9000' for options)
 	$(BIN)/tusd-py serve $(RUN_FLAGS)
@@ -50,16 +52,22 @@ tools: ## install what the tests need beside Python (Debian: Node.js)
 docs: $(STAMPS)/dev ## write the reference pages that come from the code
 	$(BIN)/python docs/generate.py
 
+bench: $(STAMPS)/dev $(STAMPS)/peers ## speed beside other servers (BENCH_ARGS=--help for options)
+	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+bench-docs: $(STAMPS)/dev ## write the page about speed from what make bench has measured
+	$(BIN)/python -m tests.benchmarks --docs $(BENCH_ARGS)
+
 constraints: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV) $(STAMPS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev,bench]'
 	head -1 constraints.txt > constraints.new
 	$(BIN)/pip freeze --exclude-editable | grep -v ' @ ' >> constraints.new
 	mv constraints.new constraints.txt
 
 clean: ## remove what make has made; uploads in ./data stay
-	rm -rf $(VENV) $(STAMPS) tests/e2e/node_modules
+	rm -rf $(VENV) $(STAMPS) build tests/e2e/node_modules
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
@@ -69,9 +77,14 @@ $(STAMPS)/run: pyproject.toml constraints.txt | $(BIN)/python
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
 
 $(STAMPS)/npm: tests/e2e/package.json | tools
 	cd tests/e2e && npm install --no-package-lock --no-fund --no-audit --loglevel=error
 	@mkdir -p $(STAMPS) && touch $@
+
+PEERS := tests/benchmarks/peers
+$(STAMPS)/peers: $(PEERS)/package.json $(PEERS)/requirements.txt $(PEERS)/install.sh
+	@mkdir -p $(STAMPS)
+	@if sh $(PEERS)/install.sh build/bench $(PYTHON); then touch $@; fi
