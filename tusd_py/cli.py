@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from . import __version__
 from .config import ENV_PREFIX, Settings, SettingsError, load_settings
+from .protocol.errors import TusError
 from .server import StartError, run
+from .wiring import rebuild_records
 
 
 def main() -> None:
@@ -74,6 +78,44 @@ _config = click.Option(
     envvar=f"{ENV_PREFIX}CONFIG",
     metavar="FILE",
     help="TOML file with settings, named as here without the leading dashes",
+)
+
+
+async def _print_rebuilt(settings: Settings, *, as_json: bool) -> int:
+    """Print a line for each upload and the sum; return 1 if any could not be rebuilt."""
+    sums: dict[str, int] = {}
+    async for upload_id, outcome in rebuild_records(settings):
+        sums[outcome] = sums.get(outcome, 0) + 1
+        if as_json:
+            print(json.dumps({"id": upload_id, "outcome": outcome}), flush=True)
+        elif outcome != "present":
+            print(f"{upload_id} {outcome}", flush=True)
+    if as_json:
+        print(json.dumps({"sums": sums}))
+    else:
+        print(", ".join(f"{count} {outcome}" for outcome, count in sums.items()) or "no uploads")
+    return int(any(outcome.startswith("ERR_") for outcome in sums))
+
+
+def _rebuild(config: Path | None, *, as_json: bool, **options: Any) -> int:
+    flags = {name: value for name, value in options.items() if value is not None}
+    settings = load_settings(flags, config_file=config)
+    try:
+        return asyncio.run(_print_rebuilt(settings, as_json=as_json))
+    except TusError as error:
+        raise StartError(f"cannot rebuild: {error}") from None
+
+
+_json = click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object a line")
+
+program.add_command(
+    click.Command(
+        "rebuild",
+        callback=_rebuild,
+        params=[_json, _config, *(_option(name, f) for name, f in Settings.model_fields.items())],
+        help="Give Redis every record that it has lost, from the copies beside the data. "
+        "Takes the options of serve, and may run while servers do.",
+    )
 )
 
 program.add_command(

@@ -116,6 +116,22 @@ class Settings(BaseModel):
         0.0, description="remove uploads this long after their last byte if unfinished; 0: never"
     )
 
+    redis_url: str | None = Field(
+        None,
+        title="Several nodes",
+        description="keep records and claims in Redis: redis://, rediss://, unix://, "
+        "redis+sentinel://host,host/service, redis+cluster://host,host",
+    )
+    redis_prefix: str = Field(
+        "tusd-py:", pattern=r"^[!-z|~]*$", description="what all keys and channels begin with"
+    )
+    redis_lease: Seconds = Field(
+        30.0, ge=1, description="how long an upload stays locked after its node has died"
+    )
+    redis_timeout: Seconds = Field(
+        2.0, gt=0, description="how long Redis may take for one answer; each is tried twice"
+    )
+
     max_size: ByteSize = Field(
         ByteSize(0), title="Limits", description="largest upload, such as 10GiB; 0: no limit"
     )

@@ -77,11 +77,17 @@ class OffsetStore(Protocol):
     async def close(self) -> None:
         """Give back what `open` took. No claim is held any more."""
 
-    async def add(self, upload: Upload, *, durable: bool = False) -> None:
-        """Keep the record of a new upload.
+    def create(
+        self, upload: Upload, *, durable: bool = False
+    ) -> AbstractAsyncContextManager[Claim]:
+        """Keep the record of a new upload, and claim it: the caller stores its bytes next.
+
+        Args:
+            upload: with the `storage` where its bytes will be.
+            durable: enter the context only when the record would survive a power cut.
 
         Raises:
-            UploadExists: the id is taken; that upload is unchanged.
+            UploadExists: the id is taken; that upload is unchanged, and nobody is disturbed.
         """
 
     async def get(self, upload_id: UploadId) -> Upload:
@@ -170,8 +176,16 @@ class DataStore(Protocol):
     async def close(self) -> None:
         """Give back what `open` took."""
 
-    async def create(self, upload: Upload) -> Mapping[str, str]:
-        """Make room for an empty upload and return its `Upload.storage`.
+    def place(self, upload_id: UploadId) -> Mapping[str, str]:
+        """Return the `Upload.storage` of a new upload. Nothing is made yet."""
+
+    async def create(self, upload: Upload, content: bytes = b"") -> None:
+        """Make room for an upload whose record exists.
+
+        Args:
+            upload: a new one; its `storage` is what `place` returned.
+            content: its first bytes: all of them are stored, or nothing is made; nor is
+                anything when the caller is cancelled.
 
         Raises:
             UploadExists: there are bytes under that id already; they are unchanged.
@@ -188,7 +202,8 @@ class DataStore(Protocol):
             digest: given every byte in order, off the event loop; complete after `commit`.
 
         Raises:
-            UploadDamaged: fewer than `upload.offset` bytes are stored.
+            UploadDamaged: fewer than `upload.offset` bytes are stored; the first `write` or
+                `commit` may be what tells.
         """
 
     async def finish(self, upload: Upload, *, durable: bool) -> None:
@@ -349,6 +364,9 @@ class HookReply:
 class Hooks(Protocol):
     """The application's say in what happens to uploads."""
 
+    def listens_to(self, event: HookType) -> bool:
+        """Whether `call` would do anything for such an event."""
+
     async def call(self, event: HookEvent) -> HookReply | None:
         """Call the hook, if there is one for this event.
 
@@ -368,12 +386,15 @@ class FileWork(Protocol):
     """
 
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` and return what it returns."""
+        """Run short `work`, together with what others ask for now, and return what it returns."""
+
+    async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` that takes a while, on its own, and return what it returns."""
 
     def submit(
         self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
-        """Start `work` and return at once; whoever starts it must `join` it."""
+        """Start `work` that takes a while and return at once; the caller must `join` it."""
 
     async def join(self, future: asyncio.Future[T]) -> T:
         """Wait for the end of submitted work."""

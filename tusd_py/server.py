@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from .config import Settings
+from .protocol.errors import TusError
 from .telemetry.logs import set_up_logging
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
 from .web.listening import listen_tcp, listen_unix, tls_context
-from .wiring import Stores, create_app
+from .wiring import Stores, check_stores, create_app
 
 try:
     import uvloop
@@ -54,13 +55,14 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
         announce: called with the URL to upload to, once connections are accepted.
 
     Raises:
-        StartError: the socket, the directory or the certificate cannot be used.
+        StartError: the socket, the directory, the certificate or Redis cannot be used.
     """
     with _cannot_start():
         sock = _listen(settings)
         Path(settings.upload_dir).mkdir(mode=settings.dir_perms, parents=True, exist_ok=True)
         if settings.tls_certificate is not None:
             _tls(settings)
+        asyncio.run(check_stores(settings))
     workers = (os.cpu_count() or 1) if settings.workers == "auto" else settings.workers
 
     def ready() -> None:
@@ -258,3 +260,5 @@ def _cannot_start() -> Iterator[None]:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         raise StartError(f"cannot start: {error.strerror or error}{place}") from None
+    except TusError as error:
+        raise StartError(f"cannot start: {error}") from None

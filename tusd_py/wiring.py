@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .config import Settings
+from .config import Settings, SettingsError
 from .data.disk import DiskData
 from .filesystem.lanes import Lanes
 from .hooks.python import HookCallable, PythonHooks
 from .interfaces import Authorize, DataStore, Durability, FileWork, Hooks, OffsetStore
 from .offsets.files import FileOffsets
+from .offsets.redis import RedisOffsets
+from .offsets.redis_address import RedisAddress, RedisOptions
+from .offsets.redis_copies import Copies
+from .offsets.redis_link import RedisLink
 from .protocol.model import (
     CHECKSUM,
     CHECKSUM_TRAILER,
@@ -72,7 +76,7 @@ def create_app(
         own_server: the application runs on `web.connection`, which reads trailers.
     """
     settings = settings or Settings()
-    stores = stores or _embedded_stores(settings)
+    stores = stores or _stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
     limits = _limits(settings)
     policy = Policy(
@@ -124,12 +128,65 @@ async def _running(stores: Stores, uploads: Uploads, janitor: Janitor) -> AsyncI
             stores.lanes.stop()
 
 
-def _embedded_stores(settings: Settings) -> Stores:
-    """One directory for bytes, records and claims, laid out as tusd's."""
+async def check_stores(settings: Settings) -> None:
+    """Find out what cannot work, before there are workers.
+
+    Raises:
+        SettingsError: a URL is wrong.
+        StoreUnavailable: a store cannot be reached, or cannot be used.
+    """
+    if settings.redis_url is not None:
+        link = RedisLink(_redis_options(settings))
+        await link.open()
+        await link.close()
+
+
+async def rebuild_records(settings: Settings) -> AsyncIterator[tuple[str, str]]:
+    """Give Redis every record that it has lost; iterate over ids and what became of them."""
+    if settings.redis_url is None:
+        raise SettingsError("redis-url is missing: only what Redis loses has to be rebuilt")
+    lanes = Lanes()
+    lanes.start()
+    offsets = _redis_offsets(settings, lanes)
+    try:
+        await offsets.open()
+        async for outcome in offsets.rebuild_all():
+            yield outcome
+    finally:
+        await offsets.close()
+        lanes.stop()
+
+
+def _redis_options(settings: Settings) -> RedisOptions:
+    try:
+        address = RedisAddress(settings.redis_url or "")
+    except ValueError as error:
+        raise SettingsError(f"redis-url {error}") from None
+    return RedisOptions(
+        address=address,
+        prefix=settings.redis_prefix,
+        lease_s=settings.redis_lease,
+        timeout_s=settings.redis_timeout,
+    )
+
+
+def _redis_offsets(settings: Settings, run: FileWork) -> RedisOffsets:
+    copies = Copies(
+        Path(settings.upload_dir).absolute(),
+        checkpoints=settings.durability is not Durability.NONE,
+        file_mode=settings.file_perms,
+    )
+    return RedisOffsets(_redis_options(settings), run, copies=copies)
+
+
+def _stores(settings: Settings) -> Stores:
+    """One directory for bytes, laid out as tusd's; records and claims there, too, or in Redis."""
     lanes = Lanes()
     run: FileWork = lanes
     directory = Path(settings.upload_dir).absolute()
     data = DiskData(directory, run, dir_mode=settings.dir_perms, file_mode=settings.file_perms)
+    if settings.redis_url is not None:
+        return Stores(_redis_offsets(settings, run), data, lanes)
     offsets = FileOffsets(
         directory,
         run,
@@ -195,4 +252,4 @@ def _sweep_interval_s(settings: Settings) -> float:
     return min(max(settings.expire_after / 10, _SHORTEST_SWEEP_S), _LONGEST_SWEEP_S)
 
 
-__all__ = ["Stores", "create_app"]
+__all__ = ["Stores", "check_stores", "create_app", "rebuild_records"]

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.support.redis_server import RedisServer, running_redis
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
 from tusd_py.data.memory import MemoryData
@@ -20,6 +21,9 @@ from tusd_py.filesystem.lanes import Lanes
 from tusd_py.interfaces import DataStore, OffsetStore
 from tusd_py.offsets.files import FileOffsets
 from tusd_py.offsets.memory import MemoryOffsets
+from tusd_py.offsets.redis import RedisOffsets
+from tusd_py.offsets.redis_address import RedisAddress, RedisOptions
+from tusd_py.offsets.redis_copies import Copies
 from tusd_py.protocol.model import Upload, UploadId
 
 CAPACITY_BYTES = 1024 * 1024
@@ -70,13 +74,50 @@ class MemoryHarness:
         del self._memory._uploads[upload_id]
 
 
-@pytest.fixture(params=["files", "memory"])
+class RedisHarness:
+    """`RedisOffsets` on a server that is empty, with files as data or without."""
+
+    def __init__(self, server: RedisServer, run: Lanes, directory: Path | None) -> None:
+        server.ask("FLUSHALL")
+        self._server = server
+        self._directory = directory
+        copies = None if directory is None else Copies(directory)
+        options = RedisOptions(address=RedisAddress(server.url))
+        self.store: OffsetStore = RedisOffsets(options, run, copies=copies)
+
+    async def make(self, upload: Upload) -> Upload:
+        if self._directory is None:
+            return replace(upload, storage={"Type": "memorystore"})
+        path = self._directory / upload.id
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * upload.offset)
+        return replace(upload, storage={"Path": str(path), "Type": "filestore"})
+
+    async def take_away(self, upload_id: UploadId) -> None:
+        self._server.ask("DEL", f"tusd-py:{{{upload_id}}}")
+        if self._directory is not None:
+            (self._directory / f"{upload_id}.info").unlink()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A server for all tests of the suites."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(params=["files", "memory", "redis", "redis-alone"])
 async def offsets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OffsetsHarness]:
     """An open offset store of each kind."""
     async with running_lanes() as run:
-        harness: OffsetsHarness = (
-            FilesHarness(tmp_path / "uploads", run) if request.param == "files" else MemoryHarness()
-        )
+        harness: OffsetsHarness
+        if request.param == "files":
+            harness = FilesHarness(tmp_path / "uploads", run)
+        elif request.param == "memory":
+            harness = MemoryHarness()
+        else:
+            directory = tmp_path / "uploads" if request.param == "redis" else None
+            harness = RedisHarness(request.getfixturevalue("redis_server"), run, directory)
         await harness.store.open()
         yield harness
         await harness.store.close()
@@ -85,7 +126,8 @@ async def offsets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def add(offsets: OffsetsHarness, upload: Upload | None = None) -> Upload:
     """Keep an upload of ten bytes, or the one that is given."""
     upload = await offsets.make(upload or Upload(id=ID, length=10))
-    await offsets.store.add(upload)
+    async with offsets.store.create(upload):
+        pass
     return upload
 
 

@@ -33,7 +33,9 @@ def pattern(length: int, seed: int = 0) -> bytes:
 async def create(store: DataStore, upload_id: UploadId = ID, length: int | None = 10) -> Upload:
     """Make room for an upload."""
     upload = Upload(id=upload_id, length=length)
-    return replace(upload, storage=await store.create(upload))
+    upload = replace(upload, storage=store.place(upload_id))
+    await store.create(upload)
+    return upload
 
 
 async def append(store: DataStore, upload: Upload, *buffers: bytes) -> Upload:
@@ -141,12 +143,12 @@ async def test_missing_bytes_are_damage(data: DataHarness) -> None:
     """An upload that lacks bytes it should have cannot be continued: no gap, UploadDamaged."""
     upload = await append(data.store, await create(data.store), b"four")
     with pytest.raises(UploadDamaged):
-        async with data.store.append(replace(upload, offset=5)):
-            pass
+        async with data.store.append(replace(upload, offset=5)) as session:
+            await session.commit()
     await data.store.delete(upload)
     with pytest.raises(UploadDamaged):
-        async with data.store.append(upload):
-            pass
+        async with data.store.append(upload) as session:
+            await session.commit()
 
 
 async def test_rollback_to_the_start(data: DataHarness) -> None:
@@ -317,7 +319,8 @@ async def make_parts(store: DataStore, *sizes: int) -> list[Upload]:
     parts = []
     for number, size in enumerate(sizes):
         part = Upload(id=UploadId(f"part-{number}"), length=size, kind=Partial())
-        part = replace(part, storage=await store.create(part))
+        part = replace(part, storage=store.place(part.id))
+        await store.create(part)
         parts.append(await append(store, part, pattern(size, number * 1_000_000)))
     return parts
 

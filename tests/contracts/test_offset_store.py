@@ -52,14 +52,16 @@ async def test_a_taken_id_is_refused(offsets: OffsetsHarness) -> None:
     """Adding a second upload of one id raises UploadExists; the first is unchanged."""
     first = await add(offsets)
     with pytest.raises(UploadExists):
-        await offsets.store.add(replace(first, length=99))
+        async with offsets.store.create(replace(first, length=99)):
+            pass
     assert await offsets.store.get(ID) == first
 
 
 async def test_a_durable_record_is_a_record(offsets: OffsetsHarness) -> None:
-    """`durable` changes nothing but when `add` returns."""
+    """`durable` changes nothing but when the context is entered."""
     upload = await offsets.make(Upload(id=ID, length=10))
-    await offsets.store.add(upload, durable=True)
+    async with offsets.store.create(upload, durable=True) as claim:
+        assert claim.upload == upload
     assert await offsets.store.get(ID) == upload
 
 

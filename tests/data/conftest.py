@@ -32,4 +32,6 @@ async def disk(tmp_path: Path, run: HeldWork) -> AsyncIterator[DiskData]:
 async def create(store: DiskData, upload_id: str = "a" * 32) -> Upload:
     """Make room for an upload."""
     upload = Upload(id=UploadId(upload_id), length=None)
-    return replace(upload, storage=await store.create(upload))
+    upload = replace(upload, storage=store.place(upload.id))
+    await store.create(upload)
+    return upload

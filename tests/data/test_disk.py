@@ -74,8 +74,8 @@ async def test_a_link_in_place_of_the_data_is_not_followed(disk: DiskData, tmp_p
     path_of(upload).unlink()
     path_of(upload).symlink_to(secret)
     with pytest.raises(StoreUnavailable):
-        async with disk.append(upload):
-            pass
+        async with disk.append(upload) as session:
+            await session.commit()
     with pytest.raises(StoreUnavailable):
         await read(disk, upload)
     with pytest.raises(StoreUnavailable):
@@ -352,6 +352,7 @@ async def test_empty_files_without_a_record_are_removed(disk: DiskData, tmp_path
         *(letter * 32 for letter in "bcdef"),
         "c" * 32 + ".info",
         "notes",
+        ".tusd_py",
     }
 
 

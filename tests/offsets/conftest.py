@@ -43,7 +43,8 @@ async def add(store: FileOffsets, directory: Path, upload: Upload, data: bytes =
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     upload = replace(upload, storage={"Path": str(path), "Type": "filestore"})
-    await store.add(upload)
+    async with store.create(upload):
+        pass
     return upload
 
 

@@ -156,7 +156,8 @@ async def test_a_file_elsewhere_is_where_the_record_says(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"abcdef")
     (directory / ID).write_bytes(b"abc")
-    await store.add(replace(UPLOAD, storage={"Path": str(elsewhere)}))
+    async with store.create(replace(UPLOAD, storage={"Path": str(elsewhere)})):
+        pass
     assert (await store.get(ID)).offset == 6
 
 
@@ -361,7 +362,8 @@ async def test_a_durable_record_is_synced_before_and_after_it_is_named(
     """First the content, then the name, then the directory that holds the name."""
     path = directory / ID
     path.touch()
-    await store.add(replace(UPLOAD, storage={"Path": str(path)}), durable=True)
+    async with store.create(replace(UPLOAD, storage={"Path": str(path)}), durable=True):
+        pass
     assert calls == ["sync file", "link", "unlink", "sync directory"]
     calls.clear()
     async with store.claim(ID, timeout_s=0) as claim:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tusd_py.offsets.turns import MOST_WAITING, Turn, Turns
+from tusd_py.offsets.turns import MOST_WAITING, Turns
 from tusd_py.protocol.errors import UploadLocked
 from tusd_py.protocol.model import UploadId
 
@@ -35,7 +35,7 @@ async def test_who_asks_for_a_free_upload_is_told_so() -> None:
 
 async def test_asked_before_it_listens() -> None:
     """A turn that was asked before it knew how to leave is told as soon as it does."""
-    turn = Turn()
+    turn = Turns().take(ID, timeout_s=0)
     turn.ask_to_leave()
     calls: list[str] = []
     turn.on_wanted(lambda: calls.append("leave"))

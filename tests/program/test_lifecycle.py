@@ -62,13 +62,13 @@ def start_patch(server: Server, path: str, length: int, sent: bytes) -> socket.s
 
 
 def wait_for_size(server: Server, path: str, size: int) -> None:
-    """Wait until the PATCH has been seen by the server: its claim is taken, its file open."""
+    """Wait until the PATCH has been seen by the server: it holds the claim, an open record."""
     deadline = time.monotonic() + 5
     name = path.rsplit("/", 1)[1]
     processes = psutil.Process(server.process.pid)
     while time.monotonic() < deadline:
         for process in [processes, *processes.children()]:
-            if any(f.path.endswith(name) for f in process.open_files()):
+            if any(f.path.endswith(f"{name}.info") for f in process.open_files()):
                 return
         time.sleep(0.01)
     raise AssertionError("the PATCH did not get to the server")

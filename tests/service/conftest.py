@@ -54,7 +54,11 @@ class SaidHooks:
     def __init__(self) -> None:
         self.events: list[HookEvent] = []
         self.says: dict[HookType, Say] = {}
+        self.deaf_to: set[HookType] = set()
         self._called = asyncio.Event()
+
+    def listens_to(self, event: HookType) -> bool:
+        return event not in self.deaf_to
 
     async def call(self, event: HookEvent) -> HookReply | None:
         self.events.append(event)

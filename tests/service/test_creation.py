@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.support.bodies import ScriptedBody
 from tusd_py.data.memory import MemoryData
 from tusd_py.interfaces import BodyEnd, HookReply, HookType
-from tusd_py.offsets.memory import MemoryOffsets
+from tusd_py.offsets.memory import MemoryClaim, MemoryOffsets
 from tusd_py.protocol.checksum import Checksum
 from tusd_py.protocol.errors import (
     ChecksumMismatch,
@@ -224,12 +226,14 @@ async def test_hooks_see_the_upload_as_it_is(house: House) -> None:
 class BrokenOffsets(MemoryOffsets):
     """Cannot keep a record."""
 
-    async def add(self, upload: Upload, *, durable: bool = False) -> None:
+    @contextlib.asynccontextmanager
+    async def create(self, upload: Upload, *, durable: bool = False) -> AsyncIterator[MemoryClaim]:
         raise StoreUnavailable
+        yield
 
 
 async def test_without_a_record_there_are_no_bytes() -> None:
-    """If the record cannot be kept, the room for the bytes is given back."""
+    """If the record cannot be kept, no room is made for the bytes."""
     house = House(offsets=BrokenOffsets())
     with pytest.raises(StoreUnavailable):
         await house.create(3)

@@ -35,11 +35,14 @@ class MemoryData:
     async def close(self) -> None:
         """Nothing to give back."""
 
-    async def create(self, upload: Upload) -> Mapping[str, str]:
+    def place(self, upload_id: UploadId) -> Mapping[str, str]:
+        return {"Type": "memorystore"}
+
+    async def create(self, upload: Upload, content: bytes = b"") -> None:
         if upload.id in self._files:
             raise UploadExists
-        self._files[upload.id] = bytearray()
-        return {"Type": "memorystore"}
+        self._check_room(len(content))
+        self._files[upload.id] = bytearray(content)
 
     @contextlib.asynccontextmanager
     async def append(
@@ -72,9 +75,7 @@ class MemoryData:
         if None in sources:
             raise UploadNotFound
         joined = b"".join(source for source in sources if source is not None)
-        room = self.room()
-        if room is not None and len(joined) > room:
-            raise InsufficientStorage
+        self._check_room(len(joined))
         file += joined
         return len(file)
 
@@ -91,6 +92,11 @@ class MemoryData:
         if self._capacity is None:
             return None
         return self._capacity - sum(len(file) for file in self._files.values())
+
+    def _check_room(self, count: int) -> None:
+        room = self.room()
+        if room is not None and count > room:
+            raise InsufficientStorage
 
     def _file(self, upload: Upload) -> bytearray | None:
         return self._files.get(upload.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -17,18 +16,23 @@ _MOST_VECTORS = 512  # below every IOV_MAX
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-@contextlib.contextmanager
-def mapped_os_errors() -> Iterator[None]:
+class mapped_os_errors:  # noqa: N801 - used like a function; as a generator it costs five times
     """Turn what the operating system says into what the service understands.
 
     Never into 'not found': whoever expects a file to be missing catches that inside.
     """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise InsufficientStorage from error
-        raise StoreUnavailable from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Raise the error of ours for the one of the system."""
+        if isinstance(error, OSError):
+            if error.errno in _NO_ROOM:
+                raise InsufficientStorage from error
+            raise StoreUnavailable from error
 
 
 class OpenFile:
@@ -38,10 +42,17 @@ class OpenFile:
     descriptor, and the lock it may carry, must not outlive that.
     """
 
-    __slots__ = ("fd",)
+    __slots__ = ("_found", "fd")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, found: os.stat_result | None = None) -> None:
         self.fd = fd
+        self._found = found
+
+    @property
+    def found(self) -> os.stat_result:
+        """What the file was like when it was opened."""
+        assert self._found is not None
+        return self._found
 
     def __enter__(self) -> Self:
         return self
@@ -64,17 +75,27 @@ class OpenFile:
             os.close(fd)
 
 
-def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
-    """Open a regular file, never through a symbolic link in its last component.
+def open_regular(path: str | Path, flags: int) -> OpenFile:
+    """Open a regular file that exists, never through a symbolic link in its last component.
 
     Raises:
         OSError: also for a directory, a FIFO or a device in its place.
     """
-    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return fd
+    return OpenFile(fd, found)
+
+
+def create_file(path: str | Path, mode: int) -> OpenFile:
+    """Make a new file for reading and writing.
+
+    Raises:
+        FileExistsError: there is something of that name, if only a link that leads nowhere.
+    """
+    return OpenFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
 
 
 def write_all(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> Iterator[int]:

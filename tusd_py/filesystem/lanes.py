@@ -1,8 +1,10 @@
 """Threads for file work.
 
-One hop to a thread costs as much as a small write, so a lane takes everything that is queued
-in one go and brings the results back in one go. There are several lanes, so that one slow
-fsync does not hold up everybody.
+A hop to a thread costs more than a small file operation, for the two threads then pass Python's
+interpreter lock to and fro at each system call. So all short work that is asked for within one
+turn of the event loop goes to a thread together, and comes back together. Work that takes a
+while (a large buffer, a disk that has to sync) goes to other threads at once, one at a time
+each, so that it holds up nobody.
 """
 
 from __future__ import annotations
@@ -12,77 +14,112 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A lane whose current work takes longer than this is left alone by new work.
+# A lane whose current work takes longer than this is left alone by new short work.
 _SLOW_S = 0.002
-# Results are brought back at the latest this long after they are there.
-_HOLD_BACK_S = 0.0005
 
 _Job = tuple["asyncio.Future[Any]", Callable[[], Any]]
 _Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
+class _Outcome(asyncio.Future[T]):
+    """What work will return; whoever waits for it cannot leave before.
+
+    The thread cannot be stopped. If a caller that is cancelled went on, it would release its
+    claim while the write still runs, and two writers would interleave. A task that waits for a
+    future which refuses to be cancelled gets its cancellation when that future is done.
+    """
+
+    def cancel(self, msg: object = None) -> bool:
+        """Refuse."""
+        return False
+
+
 class Lanes:
-    """A few threads that run file work for one event loop; implements `FileWork`."""
+    """A few threads that run file work for one event loop; implements `FileWork`.
+
+    Args:
+        count: how many threads for work that takes a while; one more is for short work.
+    """
 
     def __init__(self, count: int = 4) -> None:
-        self._lanes = [_Lane(f"tusd-py-files-{n}") for n in range(count)]
+        self._short = _Lane("tusd-py-files", self._short_is_free)
+        self._long = [_Lane(f"tusd-py-files-{n}") for n in range(count)]
+        self._waiting: list[_Job] = []
+        self._flush_at: asyncio.Handle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Start the threads now: later there may be no room for more."""
-        loop = asyncio.get_running_loop()
-        for lane in self._lanes:
-            lane.start(loop)
+        self._loop = asyncio.get_running_loop()
+        for lane in (self._short, *self._long):
+            lane.start(self._loop)
 
     def stop(self) -> None:
         """End the threads after what is queued."""
-        for lane in self._lanes:
+        self._flush()
+        for lane in (self._short, *self._long):
             lane.stop()
 
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in a thread; see `FileWork`."""
+        """Run short `work` in a thread; see `FileWork`."""
+        assert self._loop is not None
+        future: _Outcome[T] = _Outcome(loop=self._loop)
+        if not self._waiting:
+            self._flush_soon(self._loop)
+        self._waiting.append((future, lambda: work(*args, **kwargs)))
+        return await future
+
+    async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` that takes a while in a thread; see `FileWork`."""
         return await self.join(self.submit(work, *args, **kwargs))
 
     def submit(
         self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
-        """Start `work` and return at once; whoever starts it must `join` it."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pick().submit((future, lambda: work(*args, **kwargs)))
+        """Start `work` that takes a while; whoever starts it must `join` it."""
+        assert self._loop is not None
+        future: _Outcome[T] = _Outcome(loop=self._loop)
+        self._least_busy().submit([(future, lambda: work(*args, **kwargs))])
         return future
 
     async def join(self, future: asyncio.Future[T]) -> T:
         """Wait for the end of submitted work, even when the caller is cancelled meanwhile."""
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped. If the caller went on now, it would release the
-            # claim while the write still runs, and two writers would interleave.
-            while not future.done():
-                try:
-                    await asyncio.wait([future])
-                except asyncio.CancelledError:
-                    continue
-            if not future.cancelled():
-                future.exception()  # seen; the cancellation is what the caller gets
-            raise
+        return await future
 
-    def _pick(self) -> _Lane:
-        now = time.monotonic()
-        for lane in self._lanes:
-            if not lane.is_slow(now):
-                return lane
-        return min(self._lanes, key=lambda lane: lane.pending)
+    def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let what is asked for now, and what others ask for until then, go to a thread."""
+        if self._short.pending:  # then its results bring this about, unless it takes too long
+            self._flush_at = loop.call_later(_SLOW_S, self._flush)
+        else:
+            self._flush_at = loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_at is not None:
+            self._flush_at.cancel()
+        jobs, self._waiting = self._waiting, []
+        if jobs:
+            lane = self._least_busy() if self._short.is_slow() else self._short
+            lane.submit(jobs)
+
+    def _short_is_free(self) -> None:
+        # What the results that came back set off is asked for within this turn of the loop.
+        assert self._loop is not None
+        self._loop.call_soon(self._flush)
+
+    def _least_busy(self) -> _Lane:
+        return min(self._long, key=lambda lane: lane.pending)
 
 
 class _Lane:
-    def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+    def __init__(self, name: str, freed: Callable[[], None] = lambda: None) -> None:
+        self._freed = freed
+        self._batches: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy_since: float | None = None
@@ -94,39 +131,39 @@ class _Lane:
 
     def stop(self) -> None:
         if self._thread.is_alive():
-            self._jobs.put(None)
+            self._batches.put(None)
             self._thread.join()
 
-    def is_slow(self, now: float) -> bool:
+    def is_slow(self) -> bool:
         busy_since = self._busy_since
-        return busy_since is not None and now - busy_since > _SLOW_S
+        return busy_since is not None and time.monotonic() - busy_since > _SLOW_S
 
-    def submit(self, job: _Job) -> None:
-        self.pending += 1
-        self._jobs.put(job)
+    def submit(self, jobs: Sequence[_Job]) -> None:
+        self.pending += len(jobs)
+        self._batches.put(jobs)
 
     def _run(self) -> None:
         # Each batch has a frame of its own: while the lane waits for the next one, nothing of
         # the last may stay referred to, least of all an open file that nobody took.
-        while self._run_batch(self._jobs.get()):
+        while self._run_batch(self._batches.get()):
             pass
 
-    def _run_batch(self, job: _Job | None) -> bool:
-        """Run the job and what queues behind it; return False at the end of all work."""
+    def _run_batch(self, jobs: Sequence[_Job] | None) -> bool:
+        """Run the jobs and bring the results back; return False at the end of all work."""
+        if jobs is None:
+            return False
         results: list[_Result] = []
-        first = self._busy_since = time.monotonic()
-        while job is not None:
+        begun = self._busy_since = time.monotonic()
+        for job in jobs:
             results.append(_perform(job))
+            # Nobody shall wait for the slow work of somebody else that happens to come next.
             now = self._busy_since = time.monotonic()
-            if now - first > _HOLD_BACK_S:
-                break
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
+            if now - begun > _SLOW_S:
+                self._bring_back(results)
+                results, begun = [], now
         self._busy_since = None
         self._bring_back(results)
-        return job is not None
+        return True
 
     def _bring_back(self, results: list[_Result]) -> None:
         assert self._loop is not None
@@ -137,12 +174,12 @@ class _Lane:
     def _deliver(self, results: list[_Result]) -> None:
         self.pending -= len(results)
         for future, value, error in results:
-            if future.cancelled():
-                continue
             if error is None:
                 future.set_result(value)
             else:
                 future.set_exception(error)
+        if not self.pending:
+            self._freed()
 
 
 def _perform(job: _Job) -> _Result:

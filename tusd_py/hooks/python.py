@@ -24,6 +24,9 @@ class PythonHooks:
     def __init__(self, callables: Mapping[str, HookCallable] | None = None) -> None:
         self._callables = {HookType(name): hook for name, hook in (callables or {}).items()}
 
+    def listens_to(self, event: HookType) -> bool:
+        return event in self._callables
+
     async def call(self, event: HookEvent) -> HookReply | None:
         hook = self._callables.get(event.type)
         if hook is None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,13 @@ from ..filesystem.calls import (
     open_regular,
     sync_directory,
     sync_parents,
-    write_all,
 )
+from ..filesystem.new_files import PRIVATE_FOLDER, NewFiles
 from ..protocol.errors import ClaimLost, TusError, UploadDamaged, UploadExists, UploadNotFound
 from ..protocol.model import Upload, UploadId, parse_upload_id
 from .records import Record, format_record, parse_record
 
-_PRIVATE = ".tusd_py"
+_USUAL_BYTES = 16 * 1024  # more than most records have
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +59,31 @@ class RecordDirectory:
         boot: str | None = None,
     ) -> None:
         self._directory = path
-        self._new = path / _PRIVATE / "new"
-        self.bells = path / _PRIVATE / "bells"
-        self._file_mode = file_mode
+        self._new = NewFiles(path, file_mode)
+        self.bells = path / PRIVATE_FOLDER / "bells"
         self._boot = boot_id() if boot is None else boot
         self._written_boot = self._boot if checkpoints else None
 
     def make(self) -> None:
         """Make the folders that records need."""
-        with mapped_os_errors():
-            self._new.mkdir(parents=True, exist_ok=True)
+        self._new.make()
 
-    def add(self, upload: Upload, *, durable: bool) -> None:
-        """See `OffsetStore.add`."""
-        new, name = self._write_new(self._format(upload), durable=durable)
-        new.close()
+    def add(self, upload: Upload, *, durable: bool) -> Locked:
+        """Make the record of a new upload, and hold it; see `OffsetStore.create`."""
+        content = self.format(upload)
+        file, place = self._new.write(content, durable=durable)
         path = self._path(upload.id)
         with mapped_os_errors():
+            fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if "/" in upload.id:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)  # of an id with slashes
-                os.link(name, path)  # unlike rename, it never replaces
+                self._new.give_name(place, path)
             except FileExistsError:
                 raise UploadExists from None
-            finally:
-                os.unlink(name)
             if durable:
-                sync_parents(path, self._directory)
+                sync_parents(Path(path), self._directory)
+        return Locked(file, upload, content)
 
     def get(self, upload_id: UploadId) -> Upload:
         """See `OffsetStore.get`."""
@@ -110,27 +108,26 @@ class RecordDirectory:
 
     def _is_current(self, upload_id: UploadId, file: OpenFile) -> bool:
         try:
-            return os.path.samestat(os.fstat(file.fd), os.stat(self._path(upload_id)))
+            return os.path.samestat(file.found, os.stat(self._path(upload_id)))
         except FileNotFoundError:
             raise UploadNotFound from None
 
-    def replace(self, locked: Locked, upload: Upload, *, durable: bool, exact: bool) -> Locked:
-        """Make `upload` the record that `locked` holds, and hold the new one."""
-        content = self._format(upload, exact_at=upload.offset if exact else None)
+    def replace(self, locked: Locked, upload: Upload, content: bytes, *, durable: bool) -> Locked:
+        """Make `upload`, whose record is `content`, what `locked` holds, and hold the new one."""
         path = self._path(upload.id)
         with mapped_os_errors():
             _check_named(locked)
             if content == locked.content:
                 if durable:
                     os.fsync(locked.file.fd)
-                    sync_parents(path, self._directory)
+                    sync_parents(Path(path), self._directory)
                 return Locked(locked.file, upload, content)
-        new, name = self._write_new(content, durable=durable)
+        new, place = self._new.write(content, durable=durable)
         with mapped_os_errors():
             fcntl.flock(new.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(name, path)
+            os.rename(place, path)
             if durable:
-                sync_parents(path, self._directory)
+                sync_parents(Path(path), self._directory)
         locked.file.close()
         return Locked(new, upload, content)
 
@@ -139,32 +136,19 @@ class RecordDirectory:
         path = self._path(locked.upload.id)
         with mapped_os_errors():
             _check_named(locked)
-            path.unlink(missing_ok=True)
-            sync_directory(path.parent)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            sync_directory(os.path.dirname(path))
 
-    def _write_new(self, content: bytes, *, durable: bool) -> tuple[OpenFile, Path]:
-        """Write a file that has no name of an upload yet."""
-        name = self._new / secrets.token_hex(8)
-        with mapped_os_errors():
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            new = OpenFile(open_regular(name, flags, self._file_mode))
-            try:
-                for _ in write_all(new.fd, [content], 0):
-                    pass
-                if durable:
-                    os.fsync(new.fd)
-            except OSError:
-                name.unlink(missing_ok=True)
-                raise
-        return new, name
-
-    def _format(self, upload: Upload, exact_at: int | None = None) -> bytes:
+    def format(self, upload: Upload, *, exact: bool = False) -> bytes:
+        """Return the record that says `upload`, and nothing of bytes behind it if `exact`."""
+        exact_at = upload.offset if exact else None
         return format_record(Record(upload=upload, boot=self._written_boot, exact_at=exact_at))
 
     def _open(self, upload_id: UploadId) -> OpenFile:
         with mapped_os_errors():
             try:
-                return OpenFile(open_regular(self._path(upload_id), os.O_RDONLY))
+                return open_regular(self._path(upload_id), os.O_RDONLY)
             except (FileNotFoundError, NotADirectoryError):
                 raise UploadNotFound from None
 
@@ -229,23 +213,18 @@ class RecordDirectory:
         The first is what a crash in the middle of a termination leaves, the second one in the
         middle of a save; both only if they are older than `before`.
         """
-        removed = []
-        with mapped_os_errors():
-            for entry in os.scandir(self._new):
-                if entry.stat().st_mtime <= before:
-                    os.unlink(entry.path)
-                    removed.append(entry.name)
+        removed = self._new.remove_older(before)
         for upload_id in self.ids():
             # Gone meanwhile, unreadable, or held by whoever is just terminating it.
             with contextlib.suppress(TusError, BlockingIOError), self._open(upload_id) as file:
                 fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_orphan(upload_id, file, before):
-                    self._path(upload_id).unlink()
+                    os.unlink(self._path(upload_id))
                     removed.append(upload_id)
         return removed
 
     def _is_orphan(self, upload_id: UploadId, file: OpenFile, before: float) -> bool:
-        if os.fstat(file.fd).st_mtime > before or not self._is_current(upload_id, file):
+        if file.found.st_mtime > before or not self._is_current(upload_id, file):
             return False
         record = parse_record(_content_of(file))
         try:
@@ -254,8 +233,8 @@ class RecordDirectory:
             return True
         return False
 
-    def _path(self, upload_id: UploadId) -> Path:
-        return self._directory / f"{upload_id}.info"
+    def _path(self, upload_id: UploadId) -> str:
+        return f"{self._directory}/{upload_id}.info"
 
 
 def _check_named(locked: Locked) -> None:
@@ -265,4 +244,7 @@ def _check_named(locked: Locked) -> None:
 
 def _content_of(file: OpenFile) -> bytes:
     with mapped_os_errors():
-        return os.pread(file.fd, os.fstat(file.fd).st_size, 0)
+        content = os.pread(file.fd, _USUAL_BYTES, 0)
+        if len(content) == _USUAL_BYTES:
+            content += os.pread(file.fd, file.found.st_size, _USUAL_BYTES)
+    return content

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from ..interfaces import FileWork
-from ..protocol.errors import UploadLocked
+from ..protocol.errors import ClaimLost, UploadExists, UploadLocked
 from ..protocol.model import Final, Upload, UploadId
 from .bells import Bell
 from .directory import Locked, RecordDirectory
@@ -39,40 +41,47 @@ class FileOffsets:
         file_mode: int = 0o664,
         boot: str | None = None,
     ) -> None:
-        self._records = RecordDirectory(
+        self.records = RecordDirectory(
             directory, checkpoints=checkpoints, file_mode=file_mode, boot=boot
         )
-        self._run = run
+        self.run = run
         self._turns = Turns()
-        self._bell = Bell(self._records.bells, run, wanted=self._on_wanted, freed=self._on_freed)
+        self._bell = Bell(self.records.bells, run, wanted=self._on_wanted, freed=self._on_freed)
         self._askers: dict[UploadId, set[str]] = {}  # bells to ring when we leave
         self._freed: dict[UploadId, asyncio.Event] = {}  # we wait for another process
 
     async def open(self) -> None:
-        await self._run(self._records.make)
+        await self.run(self.records.make)
         await self._bell.open()
 
     async def close(self) -> None:
         await self._bell.close()
 
-    async def add(self, upload: Upload, *, durable: bool = False) -> None:
-        await self._run(self._records.add, upload, durable=durable)
-
     async def get(self, upload_id: UploadId) -> Upload:
-        return await self._run(self._records.get, upload_id)
+        return await self.run(self.records.get, upload_id)
 
-    @contextlib.asynccontextmanager
-    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[FileClaim]:
+    def create(self, upload: Upload, *, durable: bool = False) -> FileClaim:
+        turn = self._turns.take(upload.id, timeout_s=0, if_busy=UploadExists)
+        run = self.run.long if durable else self.run
+
+        async def take(claim: FileClaim) -> None:
+            await run(claim.create, upload, durable=durable)
+
+        return FileClaim(self, upload.id, turn, take)
+
+    def claim(self, upload_id: UploadId, *, timeout_s: float) -> FileClaim:
+        turn = self._turns.take(upload_id, timeout_s=timeout_s)
         deadline = asyncio.get_running_loop().time() + timeout_s
-        async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
-            claim = FileClaim(self._records, self._run, upload_id, turn)
-            try:
-                await self._wait_locked(claim, upload_id, deadline)
-                yield claim
-            finally:
-                claim.close()
-                while askers := self._askers.pop(upload_id, None):
-                    await self._bell.tell_free(upload_id, askers)
+
+        async def take(claim: FileClaim) -> None:
+            await self._wait_locked(claim, upload_id, deadline)
+
+        return FileClaim(self, upload_id, turn, take)
+
+    async def left(self, upload_id: UploadId) -> None:
+        """Tell those who wait at other processes that the claim was given back."""
+        while askers := self._askers.pop(upload_id, None):
+            await self._bell.tell_free(upload_id, askers)
 
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
         async for record in self._scan():
@@ -85,14 +94,14 @@ class FileOffsets:
                 yield record.upload.id
 
     async def orphans(self, before: float) -> AsyncIterator[str]:
-        for name in await self._run(self._records.remove_orphans, before):
+        for name in await self.run(self.records.remove_orphans, before):
             yield name
 
     async def _scan(self) -> AsyncIterator[Record]:
-        names = await self._run(self._records.ids)
+        names = await self.run(self.records.ids)
         for start in range(0, len(names), _SCAN_BATCH):
             some = names[start : start + _SCAN_BATCH]
-            for record in await self._run(self._records.read_some, some):
+            for record in await self.run(self.records.read_some, some):
                 yield record
 
     # --- between processes
@@ -100,7 +109,7 @@ class FileOffsets:
     async def _wait_locked(self, claim: FileClaim, upload_id: UploadId, deadline: float) -> None:
         """Take the kernel lock; while another process has it, ring for it and try again."""
         loop = asyncio.get_running_loop()
-        while not await self._run(claim.try_lock):
+        while not await self.run(claim.try_lock):
             if (remaining := deadline - loop.time()) <= 0:
                 raise UploadLocked
             freed = self._freed[upload_id] = asyncio.Event()
@@ -129,13 +138,42 @@ class FileClaim:
     """
 
     def __init__(
-        self, records: RecordDirectory, run: FileWork, upload_id: UploadId, turn: Turn
+        self,
+        store: FileOffsets,
+        upload_id: UploadId,
+        turn: Turn,
+        take: Callable[[FileClaim], Awaitable[None]],
     ) -> None:
-        self._records = records
-        self._run = run
+        self._store = store
+        self._records = store.records
+        self._run = store.run
         self._upload_id = upload_id
         self._turn = turn
+        self._take = take
         self._held: Locked | None = None
+        self._removed = False
+
+    async def __aenter__(self) -> Self:
+        """Wait for the turn in this process, then for the lock."""
+        await self._turn.enter()
+        try:
+            await self._take(self)
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Give both back."""
+        await self._leave()
+
+    async def _leave(self) -> None:
+        try:
+            if self._held is not None:
+                self._held.file.close()
+            await self._store.left(self._upload_id)
+        finally:
+            self._turn.leave()
 
     @property
     def upload(self) -> Upload:
@@ -151,20 +189,28 @@ class FileClaim:
         self._turn.on_wanted(leave)
 
     async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
-        await self._run(self._replace, upload, durable=durable, exact=exact)
+        content = self._records.format(upload, exact=exact)
+        if self._removed:
+            raise ClaimLost
+        if durable:
+            await self._run.long(self._replace, upload, content, durable=True)
+        elif content != self._locked.content:
+            await self._run(self._replace, upload, content, durable=False)
+        else:  # only the offset, which the size of the data file tells
+            self._held = replace(self._locked, upload=upload)
 
     async def remove(self) -> None:
-        await self._run(self._records.remove, self._locked)
+        await self._run.long(self._records.remove, self._locked)
+        self._removed = True
+
+    def create(self, upload: Upload, *, durable: bool) -> None:
+        """Make the record, and hold it (blocks)."""
+        self._held = self._records.add(upload, durable=durable)
 
     def try_lock(self) -> bool:
         """Take the lock, if nobody else has it (blocks)."""
         self._held = self._records.try_lock(self._upload_id)
         return self._held is not None
 
-    def _replace(self, upload: Upload, *, durable: bool, exact: bool) -> None:
-        self._held = self._records.replace(self._locked, upload, durable=durable, exact=exact)
-
-    def close(self) -> None:
-        """Give the lock back."""
-        if self._held is not None:
-            self._held.file.close()
+    def _replace(self, upload: Upload, content: bytes, *, durable: bool) -> None:
+        self._held = self._records.replace(self._locked, upload, content, durable=durable)

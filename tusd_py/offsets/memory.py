@@ -23,10 +23,13 @@ class MemoryOffsets:
     async def close(self) -> None:
         """Nothing to give back."""
 
-    async def add(self, upload: Upload, *, durable: bool = False) -> None:
-        if upload.id in self._uploads:
-            raise UploadExists
-        self._uploads[upload.id] = upload
+    @contextlib.asynccontextmanager
+    async def create(self, upload: Upload, *, durable: bool = False) -> AsyncIterator[MemoryClaim]:
+        async with self._turns.take(upload.id, timeout_s=0, if_busy=UploadExists) as turn:
+            if upload.id in self._uploads:
+                raise UploadExists
+            self._uploads[upload.id] = upload
+            yield MemoryClaim(self._uploads, upload, turn)
 
     async def get(self, upload_id: UploadId) -> Upload:
         try:

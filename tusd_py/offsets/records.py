@@ -18,6 +18,8 @@ from ..protocol.model import Final, Kind, Partial, Upload, UploadId, Whole, pars
 OUR_KEY = "TusdPy"
 VERSION = 1
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 # What parsing runs into when a file is not what it should be.
 _NONSENSE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidMetadata)
 
@@ -31,12 +33,14 @@ class Record:
         ours: whether this program wrote it; False for tusd's.
         boot: the kernel run in which it was written, or None when the size always counts.
         exact_at: the offset beyond which bytes do not count, see `Claim.save`; usually None.
+        fence: of the claim under which it was written; None where the record is the claim.
     """
 
     upload: Upload
     ours: bool = True
     boot: str | None = None
     exact_at: int | None = None
+    fence: int | None = None
 
     def offset_for(self, size: int, boot: str) -> int:
         """Return the offset that counts, given the size of the data file and the kernel run.
@@ -68,6 +72,7 @@ def format_record(record: Record) -> bytes:
     """Return the file's content: one line, keys in the order in which tusd writes them."""
     upload = record.upload
     kind = upload.kind
+    fence = {} if record.fence is None else {"Fence": record.fence}
     fields = {
         "ID": upload.id,
         "Size": upload.length or 0,
@@ -88,9 +93,10 @@ def format_record(record: Record) -> bytes:
             "ExpiresAt": upload.expires_at,
             "Owner": upload.owner,
             "Finished": upload.finished,
+            **fence,
         },
     }
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return _encode(fields).encode()
 
 
 def parse_record(content: bytes) -> Record:
@@ -132,6 +138,7 @@ def _parse(fields: Mapping[str, Any]) -> Record:
         ours=ours is not None,
         boot=_text(own.get("Boot")),
         exact_at=None if own.get("ExactAt") is None else _size(own["ExactAt"]),
+        fence=None if own.get("Fence") is None else _size(own["Fence"]),
     )
 
 

@@ -133,10 +133,12 @@ def plan_append(append: Append, upload: Upload, *, limits: Limits, now: float) -
     return AppendPlan(upload=upload, room=ceiling - upload.offset)
 
 
-def settle_append(plan: AppendPlan, stored: int, *, limits: Limits, now: float) -> Upload:
-    """Return the record after bytes up to the offset `stored` have been kept."""
+def settle_append(
+    plan: AppendPlan, stored: int, *, synced: int = 0, limits: Limits, now: float
+) -> Upload:
+    """Return the record after bytes up to `stored` have been kept, those to `synced` on disk."""
     grew = stored > plan.upload.offset
-    upload = replace(plan.upload, offset=stored)
+    upload = replace(plan.upload, offset=stored, checkpoint=synced)
     completes = upload.complete and not upload.finished
     # A PATCH without a byte must not keep an upload alive for ever (slow-drip attacks).
     return renew_expiry(upload, limits, now) if grew or completes else upload

@@ -6,7 +6,9 @@ import logging
 from dataclasses import replace
 
 from ..interfaces import Claim, DataStore, Durability, HookEvent, Hooks, HookType, RequestInfo
-from ..protocol.model import Partial, Upload
+from ..protocol.model import Final, Partial, Upload
+from ..protocol.rules import AppendPlan
+from .transfer import Keeping
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +20,9 @@ class Notify:
         self._hooks = hooks
 
     async def __call__(self, event: HookType, upload: Upload, request: RequestInfo | None) -> None:
-        """Tell the application what happened."""
+        """Tell the application what happened, if it wants to know."""
+        if not self._hooks.listens_to(event):
+            return
         try:
             await self._hooks.call(HookEvent(type=event, upload=upload, request=request))
         except Exception:  # noqa: BLE001 - whatever the application's code raises
@@ -28,10 +32,26 @@ class Notify:
 class Completion:
     """Finishes uploads: bytes made final, pre-finish hook, record."""
 
-    def __init__(self, data: DataStore, hooks: Hooks, durability: Durability) -> None:
+    def __init__(self, data: DataStore, hooks: Hooks, keeping: Keeping) -> None:
         self._data = data
         self._hooks = hooks
-        self._durable = durability is not Durability.NONE
+        self._keeping = keeping
+        self._durable = keeping.durability is not Durability.NONE
+
+    def foresee(self, new: Upload, received: int) -> Upload:
+        """Return the record of a new upload whose first `received` bytes are all or none of it.
+
+        When it is complete and nobody can object, it is finished from the start: one record is
+        written instead of two.
+        """
+        if received != new.length or isinstance(new.kind, Final):
+            return new
+        upload = self._keeping.settle(AppendPlan(upload=new, room=received), received, synced=0)
+        return upload if self._hooks.listens_to(HookType.PRE_FINISH) else self._finished(upload)
+
+    async def make_final(self, upload: Upload) -> None:
+        """Have the data store make the bytes final, on disk if anything is."""
+        await self._data.finish(upload, durable=self._durable)
 
     async def complete(self, claim: Claim, upload: Upload, request: RequestInfo | None) -> None:
         """Finish an upload whose bytes are all stored, and save it as finished.
@@ -40,7 +60,7 @@ class Completion:
             TusError: the hook refused; the upload stays unfinished and is tried again by
                 whoever claims it next.
         """
-        await self._data.finish(upload, durable=self._durable)
+        await self.make_final(upload)
         event = HookEvent(type=HookType.PRE_FINISH, upload=upload, request=request)
         try:
             await self._hooks.call(event)
@@ -48,13 +68,15 @@ class Completion:
             # The bytes are there nevertheless, but for no longer than before.
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))
             raise
-        finished = replace(
+        await claim.save(self._finished(upload), durable=self._durable)
+
+    def _finished(self, upload: Upload) -> Upload:
+        return replace(
             upload,
             finished=True,
             checkpoint=upload.offset if self._durable else upload.checkpoint,
             expires_at=upload.expires_at if isinstance(upload.kind, Partial) else None,
         )
-        await claim.save(finished, durable=self._durable)
 
     async def catch_up(self, claim: Claim, request: RequestInfo | None) -> bool:
         """Finish what a crash, or a hook that refused, left complete but unfinished.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..interfaces import Body, BodyEnd, Claim, DataStore, RequestInfo
 from ..protocol.commands import BodyHead
@@ -19,6 +19,9 @@ from ..protocol.model import Upload
 from ..protocol.rules import AppendPlan
 from .completion import Completion
 from .transfer import Keeping, Transfer, Verifier
+
+# An upload up to this size that comes with its creation is stored in one go.
+WHOLE_BYTES = 64 * 1024
 
 _STOPPED_BECAUSE: dict[BodyEnd, type[TusError]] = {
     BodyEnd.DISCONNECTED: UnexpectedEOF,
@@ -54,6 +57,32 @@ class Intake:
         for body in list(self._running):
             body.stop(BodyEnd.SHUTDOWN)
 
+    async def read_whole(
+        self, new: Upload, head: BodyHead | None, body: Body
+    ) -> tuple[bytes | None, Body]:
+        """Read the body of a creation, if it is known to be the whole of a small upload.
+
+        Returns all the bytes; or None, and the body that is left to be received.
+
+        Raises:
+            ChecksumMismatch, InvalidChecksum: nothing has been created yet.
+        """
+        if head is None:
+            return b"", body
+        if head.length is None or head.length > WHOLE_BYTES or head.length != new.length:
+            return None, body
+        content = b""
+        with self._stoppable(body):
+            while chunk := await body.read():
+                content += chunk
+        if body.end is not BodyEnd.COMPLETE:
+            return None, _ReadAhead(content, body)
+        if head.checksum is not None:
+            verifier = Verifier(head.checksum)
+            verifier.update(content)
+            verifier.check(body)
+        return content, body
+
     async def receive(
         self, claim: Claim, plan: AppendPlan, head: BodyHead, body: Body, request: RequestInfo
     ) -> None:
@@ -69,7 +98,8 @@ class Intake:
             await self._save(claim, kept, request, marked=False)
             return
         verifier = None if head.checksum is None else Verifier(head.checksum)
-        with self._stoppable(claim, body):
+        with self._stoppable(body):
+            claim.on_wanted(lambda: body.stop(BodyEnd.TAKEN_OVER))
             async with self._data.append(plan.upload, digest=verifier) as session:
                 transfer = Transfer(claim, plan, session, body, self._keeping)
                 if verifier is None:
@@ -95,13 +125,34 @@ class Intake:
             await claim.save(kept, durable=kept.checkpoint == kept.offset > 0)
 
     @contextlib.contextmanager
-    def _stoppable(self, claim: Claim, body: Body) -> Iterator[None]:
-        """Let the shutdown, and whoever else wants the upload, end the body."""
+    def _stoppable(self, body: Body) -> Iterator[None]:
+        """Let the shutdown end the body."""
         self._running.add(body)
         try:
             if self._stopped:
                 body.stop(BodyEnd.SHUTDOWN)
-            claim.on_wanted(lambda: body.stop(BodyEnd.TAKEN_OVER))
             yield
         finally:
             self._running.discard(body)
+
+
+class _ReadAhead:
+    """Implements `Body`: gives what was read of another once more."""
+
+    def __init__(self, content: bytes, body: Body) -> None:
+        self._content = content
+        self._body = body
+
+    @property
+    def end(self) -> BodyEnd | None:
+        return None if self._content else self._body.end
+
+    async def read(self) -> bytes | memoryview:
+        content, self._content = self._content, b""
+        return content or await self._body.read()
+
+    def stop(self, why: BodyEnd) -> None:
+        self._body.stop(why)
+
+    def trailers(self) -> Mapping[str, str] | None:
+        return self._body.trailers()

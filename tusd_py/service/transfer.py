@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..interfaces import AppendSession, Body, BodyEnd, Claim, Durability
 from ..protocol.checksum import ALGORITHMS, Checksum, ChecksumInTrailer, Digest, parse_checksum
@@ -26,8 +26,9 @@ class Keeping:
 
     def settle(self, plan: AppendPlan, stored: int, *, synced: int) -> Upload:
         """Return the record once bytes up to `stored` are kept, those up to `synced` on disk."""
-        upload = settle_append(plan, stored, limits=self.limits, now=self.clock())
-        return replace(upload, checkpoint=min(synced, stored))
+        return settle_append(
+            plan, stored, synced=min(synced, stored), limits=self.limits, now=self.clock()
+        )
 
     def is_durable(self, *, cut: bool, completes: bool, unsynced: int) -> bool:
         """Whether the end of a body has to be on disk before its client is answered.

@@ -32,6 +32,7 @@ from ..interfaces import (
 from ..protocol.commands import (
     Append,
     Appended,
+    BodyHead,
     Create,
     Created,
     Fetch,
@@ -125,8 +126,8 @@ class Uploads:
         self._authorize = authorize
         notify = Notify(hooks)
         self._notify = notify
-        self._completion = Completion(data, hooks, policy.durability)
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
+        self._completion = Completion(data, hooks, keeping)
         self._intake = Intake(data, self._completion, keeping)
         self._assembly = Assembly(offsets, data, self._completion, notify, policy.limits)
 
@@ -157,19 +158,20 @@ class Uploads:
         owner = await self._authorize(
             Access(operation=Operation.CREATE, request=request, upload=None)
         )
-        upload = await self._plan_create(create, owner, request)
-        upload = replace(upload, storage=await self._data.create(upload))
-        try:
-            await self._offsets.add(upload, durable=self._policy.durability is Durability.ACK)
-        except BaseException:
-            await self._data.delete(upload)
-            raise
-        await self._notify(HookType.POST_CREATE, upload, request)
-        if isinstance(upload.kind, Final):
-            return Created(await self._assembly.begin(upload, self._policy.assembly_wait_s))
-        if create.body is not None or upload.complete:
-            upload = await self._receive_first(create, upload, body, request)
-        return Created(upload)
+        new = await self._plan_create(create, owner, request)
+        new = replace(new, storage=self._data.place(new.id))
+        whole, body = await self._intake.read_whole(new, create.body, body)
+        first = new if whole is None else self._completion.foresee(new, len(whole))
+        async with self._offsets.create(first, durable=self._durable_at_once(first)) as claim:
+            await self._make(claim, whole or b"")
+        await self._notify(HookType.POST_CREATE, new, request)
+        if isinstance(first.kind, Final):
+            return Created(await self._assembly.begin(first, self._policy.assembly_wait_s))
+        if not first.finished and (whole is None or first.complete):
+            first = await self._receive_first(first, create.body, body, whole, request)
+        if first.finished:
+            await self._after_finish(first, request)
+        return Created(first)
 
     async def inspect(self, inspect: Inspect, request: RequestInfo) -> Inspected:
         """HEAD: end a running PATCH of this upload, count its bytes, and tell the offset.
@@ -179,6 +181,8 @@ class Uploads:
         """
         upload = await self._offsets.get(inspect.id)
         await self._check_access(Operation.INSPECT, upload, request)
+        if upload.finished:  # nobody can change it any more
+            return Inspected(plan_inspect(upload, now=self._policy.clock()))
         if isinstance(upload.kind, Final) and not upload.finished:
             # Its claim may be held for minutes by the assembly; the record tells enough.
             self._assembly.poke(upload.id)
@@ -283,6 +287,8 @@ class Uploads:
                 capabilities=self._policy.capabilities,
                 now=self._policy.clock(),
             )
+        if not self._hooks.listens_to(HookType.PRE_CREATE):
+            return upload
         event = HookEvent(type=HookType.PRE_CREATE, upload=upload, request=request)
         reply = await self._hooks.call(event)
         return upload if reply is None else _apply_reply(upload, reply)
@@ -293,10 +299,35 @@ class Uploads:
             await self._check_access(Operation.CONCATENATE, part, request)
         return parts
 
+    async def _make(self, claim: Claim, content: bytes) -> None:
+        """Store the first bytes of a new upload, and keep no record of it if that fails."""
+        try:
+            await self._data.create(claim.upload, content)
+        except BaseException:  # what is there under that id may be somebody else's
+            await claim.remove()
+            raise
+        if claim.upload.finished:
+            try:
+                await self._completion.make_final(claim.upload)
+            except BaseException:
+                await self._remove(claim)
+                raise
+
+    def _durable_at_once(self, first: Upload) -> bool:
+        """Whether the record of a new upload has to be on disk before anything else."""
+        if first.finished:
+            return self._policy.durability is not Durability.NONE
+        return self._policy.durability is Durability.ACK
+
     async def _receive_first(
-        self, create: Create, upload: Upload, body: Body, request: RequestInfo
+        self,
+        upload: Upload,
+        head: BodyHead | None,
+        body: Body,
+        whole: bytes | None,
+        request: RequestInfo,
     ) -> Upload:
-        """Store the bytes that came with the POST, or complete an empty upload.
+        """Store the bytes that come with the POST, or finish what is whole.
 
         The upload exists by now. If its bytes were refused, nobody will learn its URL, so it
         is removed; if they were cut short, what arrived is kept for the PATCH that follows.
@@ -305,18 +336,15 @@ class Uploads:
             ceiling = self._policy.limits.size_ceiling if upload.length is None else upload.length
             plan = AppendPlan(upload=claim.upload, room=ceiling)
             try:
-                if create.body is None:
-                    await self._completion.complete(claim, upload, request)
+                if whole is not None or head is None:
+                    await self._completion.catch_up(claim, request)
                 else:
                     with contextlib.suppress(*_CUT_SHORT):
-                        await self._intake.receive(claim, plan, create.body, body, request)
+                        await self._intake.receive(claim, plan, head, body, request)
             except TusError:
                 await self._remove(claim)
                 raise
-            upload = claim.upload
-        if upload.finished:
-            await self._after_finish(upload, request)
-        return upload
+            return claim.upload
 
     async def _remove(self, claim: Claim) -> None:
         # Bytes first: a record without bytes is answered with 404 or 410 until the janitor

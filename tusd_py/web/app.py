@@ -15,6 +15,8 @@ from .handlers import Handlers, defer_continue
 UPLOADS: web.AppKey[Uploads] = web.AppKey("uploads", Uploads)
 """The service of an application made by `create_app`, for code that embeds it."""
 
+_HANDLERS: web.AppKey[Handlers] = web.AppKey("handlers", Handlers)
+
 
 def make_application(
     handlers: Handlers, running: Callable[[], AbstractAsyncContextManager[None]]
@@ -27,9 +29,8 @@ def make_application(
     """
     app = web.Application()
     app[UPLOADS] = handlers.uploads
-    for path in ("", "/", "/{target:.+}"):
-        # One route for all methods: X-HTTP-Method-Override decides which one counts.
-        app.router.add_route("*", path, handlers.handle, expect_handler=defer_continue)
+    app[_HANDLERS] = handlers
+    _add_routes(app, "", handlers)
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         async with running():
@@ -41,6 +42,12 @@ def make_application(
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(stop_bodies)
     return app
+
+
+def _add_routes(app: web.Application, base: str, handlers: Handlers) -> None:
+    for path in ("", "/", "/{target:.+}"):
+        # One route for all methods: X-HTTP-Method-Override decides which one counts.
+        app.router.add_route("*", base + path, handlers.handle, expect_handler=defer_continue)
 
 
 @web.middleware
@@ -56,7 +63,9 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def make_root(app: web.Application, base_path: str, *, greeting: str | None) -> web.Application:
-    """Return the application of the whole server, with `app` below `base_path`.
+    """Return the application of the whole server, with uploads below `base_path`.
+
+    It takes the place of `app`, which is not mounted: that would route every request twice.
 
     Args:
         app: made by `make_application`.
@@ -66,7 +75,10 @@ def make_root(app: web.Application, base_path: str, *, greeting: str | None) -> 
     if base_path == "/":
         return app
     root = web.Application(middlewares=[_plain_errors])
-    root.add_subapp(base_path, app)
+    root[UPLOADS] = app[UPLOADS]
+    root.cleanup_ctx.extend(app.cleanup_ctx)
+    root.on_shutdown.extend(app.on_shutdown)
+    _add_routes(root, base_path.rstrip("/"), app[_HANDLERS])
 
     async def greet(_: web.Request) -> web.Response:
         return web.Response(text=greeting)

@@ -64,6 +64,8 @@ class RequestBody:
         return self._end
 
     async def read(self) -> bytes | memoryview:
+        if not self._begun and self._has_arrived():
+            return self._read_arrived()
         self._begun = True
         if self._end is None and self._stopping is None:
             chunk = await self._read()
@@ -120,6 +122,16 @@ class RequestBody:
         if self._end is None:
             self._leave()
         self._lane.close()
+
+    def _has_arrived(self) -> bool:
+        return self._stopping is None and not self._continue_due and self._content.is_eof()
+
+    def _read_arrived(self) -> bytes:
+        """Return the whole of a body that was there before anybody asked for it."""
+        self._begun = True
+        rest = self._lane.rest()
+        self._finish(BodyEnd.COMPLETE)
+        return rest
 
     async def _read(self) -> bytes | memoryview:
         """Wait for bytes; return nothing when the body has ended, or is to be stopped."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
@@ -177,12 +178,35 @@ def _body_length(request: web.Request) -> int | None:
     return request.content_length or 0
 
 
+class _CanonicalHeaders(Mapping[str, Sequence[str]]):
+    """Header fields by canonical name, made when a hook first looks at them."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._raw = request.headers
+
+    @cached_property
+    def _fields(self) -> Mapping[str, Sequence[str]]:
+        fields: dict[str, list[str]] = {}
+        for name, value in self._raw.items():
+            fields.setdefault(name.title(), []).append(value)
+        return fields
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
 def _info_of(request: web.Request, method: str) -> RequestInfo:
-    headers: dict[str, list[str]] = {}
-    for name, value in request.headers.items():
-        headers.setdefault(name.title(), []).append(value)
     return RequestInfo(
-        method=method, uri=request.raw_path, remote=request.remote or "", headers=headers
+        method=method,
+        uri=request.raw_path,
+        remote=request.remote or "",
+        headers=_CanonicalHeaders(request),
     )
 
 

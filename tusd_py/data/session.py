@@ -1,0 +1,169 @@
+"""Bytes on their way into one file: one buffer fills while the other is written in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+
+from ..filesystem.calls import OpenFile, mapped_os_errors, open_regular, write_all
+from ..interfaces import FileWork
+from ..protocol.checksum import Digest
+from ..protocol.errors import TusError, UploadDamaged
+from ..protocol.model import Upload
+
+# What is less than this is written together with the small writes of others.
+LONG_BYTES = 64 * 1024
+
+
+def path_of(upload: Upload) -> str:
+    """Return where the bytes of the upload are."""
+    return upload.storage["Path"]
+
+
+def open_existing(path: str, flags: int, if_missing: type[TusError]) -> OpenFile:
+    """Open the data file of an upload.
+
+    Raises:
+        TusError: `if_missing`.
+        UploadDamaged: what is there is not ours alone.
+        StoreUnavailable
+    """
+    with mapped_os_errors():
+        try:
+            file = open_regular(path, flags)
+        except FileNotFoundError:
+            raise if_missing from None
+    if file.found.st_nlink != 1:  # planted: it is somebody else's file as well
+        raise UploadDamaged("this upload is linked to from elsewhere, which is not safe")
+    return file
+
+
+def open_at_offset(path: str, offset: int) -> OpenFile:
+    """Open for writing and cut what lies behind the offset: it was never acknowledged.
+
+    Raises:
+        UploadDamaged: there are fewer bytes.
+        StoreUnavailable
+    """
+    file = open_existing(path, os.O_RDWR, UploadDamaged)
+    size = file.found.st_size
+    if size > offset:
+        with mapped_os_errors():
+            os.ftruncate(file.fd, offset)
+    if size < offset:
+        raise UploadDamaged
+    return file
+
+
+class DiskSession:
+    """Implements `AppendSession`.
+
+    The file is opened by the first work that needs it: a small body takes one hop for all.
+    """
+
+    def __init__(
+        self,
+        upload: Upload,
+        run: FileWork,
+        digest: Digest | None,
+        hop_bytes: Callable[[], int],
+    ) -> None:
+        self._upload = upload
+        self._run = run
+        self._digest = digest
+        self._hop_bytes = hop_bytes
+        self._file: OpenFile | None = None
+        self._filling: list[bytes | memoryview] = []
+        self._filling_bytes = 0
+        self._borrowed = False  # whether what is being written is a view of a shared buffer
+        self._writing: asyncio.Future[None] | None = None
+        self._stored = upload.offset  # moved by the thread as bytes get written
+        self._durable = upload.checkpoint
+
+    async def write(self, buffer: bytes | memoryview) -> None:
+        if self._borrowed:  # the one before is ours only until now
+            await self._settle()
+        self._filling.append(buffer)
+        self._filling_bytes += len(buffer)
+        self._borrowed = isinstance(buffer, memoryview)
+        if self._borrowed or self._filling_bytes >= self._hop_bytes():
+            await self._start_writing()
+
+    async def commit(self, *, durable: bool = False) -> int:
+        # After a failed write nothing is left to flush, and the offset is where it failed.
+        buffers, size = self._take_filling()
+        await self._settle()
+        if durable:
+            await self._run.long(self._write_and_sync, buffers)
+        elif size >= LONG_BYTES:
+            await self._run.long(self._write, buffers)
+        elif buffers or self._file is None:
+            await self._run(self._write, buffers)
+        return self._stored
+
+    async def rollback(self, offset: int) -> None:
+        self._take_filling()
+        with contextlib.suppress(TusError):
+            await self._settle()
+        # After a failed sync less than that is left, and cutting there would add zeros.
+        await self._run(self._truncate, min(offset, self._stored))
+
+    async def close(self) -> None:
+        try:
+            with contextlib.suppress(TusError):
+                await self._settle()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    async def _start_writing(self) -> None:
+        buffers, _ = self._take_filling()
+        await self._settle()
+        self._writing = self._run.submit(self._write, buffers)
+
+    def _take_filling(self) -> tuple[Sequence[bytes | memoryview], int]:
+        buffers, size = self._filling, self._filling_bytes
+        self._filling, self._filling_bytes = [], 0
+        return buffers, size
+
+    async def _settle(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await self._run.join(writing)
+
+    # --- in a thread
+
+    @property
+    def _fd(self) -> int:
+        if self._file is None:
+            self._file = open_at_offset(path_of(self._upload), self._stored)
+        return self._file.fd
+
+    def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
+        fd = self._fd
+        with mapped_os_errors():
+            for written in write_all(fd, buffers, self._stored):
+                self._stored += written
+        if self._digest is not None:
+            for buffer in buffers:
+                self._digest.update(buffer)
+
+    def _write_and_sync(self, buffers: Sequence[bytes | memoryview]) -> None:
+        self._write(buffers)
+        try:
+            with mapped_os_errors():
+                os.fdatasync(self._fd)
+        except TusError:
+            # A failed fsync is forgotten by the kernel: the next one would succeed although
+            # the pages never reached the disk. Only what was synced before can be believed.
+            self._truncate(self._durable)
+            raise
+        self._durable = self._stored
+
+    def _truncate(self, offset: int) -> None:
+        fd = self._fd
+        with mapped_os_errors():
+            os.ftruncate(fd, offset)
+        self._stored = offset

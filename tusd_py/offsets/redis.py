@@ -1,0 +1,364 @@
+"""Records and claims in Redis, for many processes on many machines.
+
+The scripts say what may happen to a record (`redis_scripts`); why that is safe, and what happens
+when Redis is in trouble, is told in docs/explanation/redis.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Final
+
+from ..interfaces import FileWork
+from ..protocol.errors import StoreUnavailable, TusError, UploadExists, UploadLocked, UploadNotFound
+from ..protocol.model import Upload, UploadId
+from .redis_address import RedisOptions
+from .redis_claims import ClaimEvents, RedisClaim, Shared
+from .redis_copies import Copies, Copy
+from .redis_index import RedisIndex
+from .redis_keeper import Keeper
+from .redis_link import RedisLink, to_end
+from .redis_records import (
+    Stored,
+    counted,
+    format_stored,
+    is_of_earlier_boot,
+    parse_stored,
+    reconcile,
+)
+from .redis_scripts import CLAIM, CREATE, REBUILD, VERIFIED
+from .redis_wakes import Wakes
+from .turns import Turn, Turns
+
+_log = logging.getLogger(__name__)
+
+# A message can be missed; then the claim is tried again.
+_RETRY_S: Final = 0.25
+
+# A fence that comes after a loss is higher than all before: the copy beside the data is written
+# each time that many claims have been granted, and far more than that is added to what it says.
+_FENCES_PER_COPY: Final = 2**18
+_FENCES_AFTER_LOSS: Final = 2**20
+
+
+class RedisOffsets:
+    """Implements `OffsetStore`.
+
+    Args:
+        options: where Redis is, and how it is used.
+        run: for file work.
+        copies: beside the data, where these are files; then what Redis loses is rebuilt.
+    """
+
+    def __init__(
+        self, options: RedisOptions, run: FileWork, *, copies: Copies | None = None
+    ) -> None:
+        self._link = RedisLink(options)
+        self._run = run
+        self._copies = copies
+        self._index = RedisIndex(self._link, self.get)
+        self._shared = Shared(
+            link=self._link, run=run, copies=copies, index=self._index, lease_s=options.lease_s
+        )
+        self._turns = Turns()
+        self._waiting: dict[UploadId, asyncio.Event] = {}  # for another node to let go
+        self._keeper = Keeper(self._link, options.lease_s)
+        self._wakes = Wakes(
+            self._link,
+            self._shared.node,
+            wanted=self._keeper.wanted,
+            freed=self._on_freed,
+            missed=self._on_missed,
+        )
+
+    @property
+    def events(self) -> ClaimEvents:
+        """What happened with claims since the start."""
+        return self._shared.events
+
+    async def open(self) -> None:
+        if self._copies is not None:
+            await self._run(self._copies.make)
+        await self._link.open()
+        for sentence in await self._link.unsafe():
+            _log.warning("RedisUnsafe", extra={"reason": sentence})
+        await self._wakes.open()
+        self._keeper.open(lambda: self._wakes.listening)
+
+    async def close(self) -> None:
+        await self._keeper.close()
+        await self._wakes.close()
+        await self._link.close()
+
+    # --- records
+
+    async def get(self, upload_id: UploadId) -> Upload:
+        record, offset = await self._link.fields(upload_id, "record", "offset")
+        if record is not None and offset is not None:
+            return counted(parse_stored(record, offset, self._copies), self._copies)
+        upload = await self._rebuild(upload_id)
+        if upload is None:
+            raise UploadNotFound
+        return upload
+
+    async def expired(self, before: float) -> AsyncIterator[UploadId]:
+        await self._complete_index()
+        async for upload_id in self._index.expired(before):
+            yield upload_id
+
+    async def unassembled(self) -> AsyncIterator[UploadId]:
+        await self._complete_index()
+        async for upload_id in self._index.unassembled():
+            yield upload_id
+
+    async def orphans(self, before: float) -> AsyncIterator[str]:
+        if self._copies is None:
+            return
+        for upload_id in await self._run.long(self._copies.without_data, before):
+            with contextlib.suppress(TusError):  # in use, or gone meanwhile
+                if await self._remove_orphan(upload_id, before):
+                    yield upload_id
+        for upload_id, path in await self._run.long(self._copies.seized_files, before):
+            with contextlib.suppress(TusError):
+                if await self._remove_seized(upload_id, path):
+                    yield os.path.basename(path)
+
+    async def rebuild_all(self) -> AsyncIterator[tuple[UploadId, str]]:
+        """Rebuild every record that Redis does not have; iterate over ids and what became of them.
+
+        That is ``present``, ``rebuilt``, ``terminated``, or the code of an error.
+        """
+        if self._copies is None:
+            return
+        for upload_id in await self._run.long(self._copies.ids):
+            try:
+                upload, outcome = await self._rebuild_one(upload_id)
+            except StoreUnavailable:
+                raise
+            except TusError as error:
+                yield upload_id, error.code
+                continue
+            if upload is not None:
+                await self._index.add(upload)
+            yield upload_id, outcome
+        await self._index.note_complete()
+
+    # --- claims
+
+    @contextlib.asynccontextmanager
+    async def create(self, upload: Upload, *, durable: bool = False) -> AsyncIterator[RedisClaim]:
+        async with (
+            self._turns.take(upload.id, timeout_s=0, if_busy=UploadExists) as turn,
+            self._holding(upload.id, turn) as claim,
+        ):
+            await self._index.add(upload)
+            await self._create(claim, upload, durable=durable)
+            yield claim
+
+    @contextlib.asynccontextmanager
+    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[RedisClaim]:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        async with (
+            self._turns.take(upload_id, timeout_s=timeout_s) as turn,
+            self._holding(upload_id, turn) as claim,
+        ):
+            await self._wait_granted(claim, deadline, ask=timeout_s > 0)
+            yield claim
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, upload_id: UploadId, turn: Turn) -> AsyncIterator[RedisClaim]:
+        claim = RedisClaim(self._shared, upload_id, turn)
+        try:
+            yield claim
+        finally:
+            self._keeper.forget(claim)
+            if claim.maybe_held:
+                await to_end(self._keeper.give_back(claim))
+
+    async def _create(self, claim: RedisClaim, upload: Upload, *, durable: bool) -> None:
+        record = format_stored(upload, self._copies)
+        claim.maybe_held = True
+        answer = await self._link.run(
+            CREATE,
+            upload.id,
+            claim.holder,
+            self._shared.lease_ms,
+            record,
+            str(upload.offset),
+        )
+        if answer[0] == "exists":
+            claim.maybe_held = False
+            raise UploadExists
+        claim.granted(upload, record, fence=int(answer[1]), seized=False)
+        self._keeper.keep(claim)
+        if self._copies is None:
+            return
+        run = self._run.long if durable else self._run
+        try:
+            await run(self._copies.add_copy, upload, claim.fence, durable=durable)
+        except UploadExists:  # Redis has lost an upload of that id
+            await claim.remove(keep_copy=True)
+            raise
+        except TusError:
+            await claim.remove()
+            raise
+
+    async def _wait_granted(self, claim: RedisClaim, deadline: float, *, ask: bool) -> None:
+        """Claim; while another node holds the upload, ask for it and try again."""
+        loop = asyncio.get_running_loop()
+        waited = False
+        freed = self._waiting[claim.upload_id] = asyncio.Event()
+        try:
+            while not await self._try(claim, ask=ask):
+                if (remaining := deadline - loop.time()) <= 0:
+                    raise UploadLocked
+                if not waited:
+                    waited = True
+                    self.events.waits += 1
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(_RETRY_S, remaining)):
+                        await freed.wait()
+                freed.clear()
+        finally:
+            del self._waiting[claim.upload_id]
+
+    async def _try(self, claim: RedisClaim, *, ask: bool) -> bool:
+        """Claim, if nobody else has it."""
+        asker = self._shared.node if ask else ""
+        while True:
+            claim.maybe_held = True
+            answer = await self._link.run(
+                CLAIM, claim.upload_id, claim.holder, self._shared.lease_ms, asker
+            )
+            claim.maybe_held = answer[0] == "ok"
+            if claim.maybe_held:
+                await self._take_over(claim, answer)
+                return True
+            if answer[0] == "held":
+                return False
+            if answer[0] == "gone" or await self._rebuild(claim.upload_id) is None:
+                raise UploadNotFound
+
+    async def _take_over(self, claim: RedisClaim, answer: list[str]) -> None:
+        """Make of Redis' answer what the holder is to know, after a look at the data if need be."""
+        _, record, offset, fence, seized, history, same = answer
+        stored = parse_stored(record, offset, self._copies)
+        claim.granted(stored.upload, record, fence=int(fence), seized=seized == "1")
+        self._keeper.keep(claim)
+        if self._copies is None or (same == "1" and not is_of_earlier_boot(stored, self._copies)):
+            if claim.fence % _FENCES_PER_COPY == 0:
+                await claim.write_copy()
+            return
+        await self._verify(claim, stored, history, self._copies)
+
+    async def _verify(
+        self, claim: RedisClaim, stored: Stored, history: str, copies: Copies
+    ) -> None:
+        """Compare with what lies beside the data: Redis may have gone back, or bytes be lost."""
+        copy = await self._run(copies.read_copy, claim.upload_id)
+        size = await self._run(copies.size_of, stored.upload)
+        known = counted(stored, copies)
+        if copy is None:
+            if size is None:  # terminated; Redis had forgotten that
+                await claim.remove()
+                raise UploadNotFound
+            copy = Copy(replace(known, offset=0), None)
+        upload = reconcile(known, copy, size, fence=claim.fence - 1)
+        fence = max(claim.fence, (copy.fence or 0) + _FENCES_AFTER_LOSS)
+        record = format_stored(upload, copies)
+        answer = await self._link.run(
+            VERIFIED,
+            claim.upload_id,
+            claim.holder,
+            str(claim.fence),
+            history,
+            record,
+            str(upload.offset),
+            str(fence),
+        )
+        claim.check(answer)
+        claim.granted(upload, record, fence=fence, seized=claim.seized)
+        await claim.write_copy()
+
+    # --- what Redis has lost
+
+    async def _rebuild(self, upload_id: UploadId) -> Upload | None:
+        upload, _ = await self._rebuild_one(upload_id)
+        if upload is not None:
+            await self._index.add(upload)
+        return upload
+
+    async def _rebuild_one(self, upload_id: UploadId) -> tuple[Upload | None, str]:
+        """Give Redis the record that it has lost, unless it has it, or knows that it is gone."""
+        if self._copies is None:
+            return None, UploadNotFound.code
+        record, offset = await self._link.fields(upload_id, "record", "offset")
+        if record is not None and offset is not None:
+            return parse_stored(record, offset, self._copies).upload, "present"
+        copy = await self._run(self._copies.read_copy, upload_id)
+        if copy is None:
+            return None, UploadNotFound.code
+        upload = copy.upload
+        answer = await self._link.run(
+            REBUILD,
+            upload_id,
+            format_stored(upload, self._copies),
+            str(upload.offset),
+            str(copy.fence or 0),
+            "" if copy.fence is None else "lost",
+        )
+        if answer[0] == "gone":
+            return None, "terminated"
+        if answer[0] == "exists":
+            return await self.get(upload_id), "present"
+        self.events.rebuilt += 1
+        _log.info("RecordRebuilt", extra={"id": upload_id, "offset": upload.offset})
+        return upload, "rebuilt"
+
+    async def _complete_index(self) -> None:
+        """After Redis has lost something, note all uploads again."""
+        if self._copies is not None and not await self._index.is_complete():
+            async for _ in self.rebuild_all():
+                pass
+
+    async def _remove_orphan(self, upload_id: UploadId, before: float) -> bool:
+        """Remove a record whose bytes are gone, and its copy, if nobody uses the upload."""
+        assert self._copies is not None
+        record, _ = await self._link.fields(upload_id, "record", "offset")
+        if record is None:
+            await self._run.long(self._copies.remove_copy, upload_id)
+            return True
+        async with self.claim(upload_id, timeout_s=0) as claim:
+            if upload_id not in await self._run.long(self._copies.without_data, before):
+                return False
+            await claim.remove()
+        return True
+
+    async def _remove_seized(self, upload_id: UploadId, path: str) -> bool:
+        """Remove what a seizure has left, if the upload is gone or has its bytes elsewhere."""
+        assert self._copies is not None
+        try:
+            async with self.claim(upload_id, timeout_s=0) as claim:
+                used = os.path.basename(claim.upload.storage.get("Path", ""))
+                if claim.seized or used == os.path.basename(path):
+                    return False
+                await self._run(self._copies.remove_seized, path)
+        except UploadNotFound:
+            await self._run(self._copies.remove_seized, path)
+        return True
+
+    # --- messages
+
+    def _on_freed(self, upload_id: UploadId) -> None:
+        if (freed := self._waiting.get(upload_id)) is not None:
+            freed.set()
+
+    def _on_missed(self) -> None:
+        for freed in self._waiting.values():
+            freed.set()
+        self._keeper.look_soon()

@@ -1,0 +1,230 @@
+"""Claims in Redis: what a holder may do, each thing one script that checks holder and fence."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ..interfaces import FileWork
+from ..protocol.errors import ClaimLost
+from ..protocol.model import Upload, UploadId
+from .redis_copies import Copies
+from .redis_index import RedisIndex
+from .redis_link import RedisLink
+from .redis_records import format_stored
+from .redis_scripts import RELEASE, REMOVE, RENEW, SAVE
+from .turns import Turn
+
+_log = logging.getLogger(__name__)
+
+# Longer than any lease and any request: what they do late must not bring an upload back.
+GONE_S: Final = 24 * 3600
+
+
+@dataclass(slots=True)
+class ClaimEvents:
+    """What happened with claims since the start; for metrics.
+
+    Attributes:
+        waits: claims that had to wait for another node.
+        hand_overs: claims that were left because another node asked.
+        fenced: changes that were refused because somebody else held the upload by then.
+        lost: claims that ended before their holder let them go.
+        seized: claims on uploads whose last holder had never let them go.
+        rebuilt: records that Redis had lost.
+    """
+
+    waits: int = 0
+    hand_overs: int = 0
+    fenced: int = 0
+    lost: int = 0
+    seized: int = 0
+    rebuilt: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Shared:
+    """What the claims of one store share."""
+
+    link: RedisLink
+    run: FileWork
+    copies: Copies | None
+    index: RedisIndex
+    lease_s: float
+    node: str = field(default_factory=lambda: secrets.token_hex(8))
+    events: ClaimEvents = field(default_factory=ClaimEvents)
+    claims: int = 0
+
+    @property
+    def lease_ms(self) -> str:
+        """The lease as Redis wants it."""
+        return str(int(self.lease_s * 1000))
+
+    def new_holder(self) -> str:
+        """Return a name for a holder that nobody had before."""
+        self.claims += 1
+        return f"{self.node}.{self.claims}"
+
+
+class RedisClaim:
+    """Implements `Claim`.
+
+    Attributes:
+        holder: names this claim among all there ever are.
+        fence: grows with each claim on the upload.
+        seized: whether the last holder never gave the upload back, so that it may still write
+            to its bytes. They must be given another place first; saving that ends it.
+    """
+
+    def __init__(self, shared: Shared, upload_id: UploadId, turn: Turn) -> None:
+        self.upload_id = upload_id
+        self.holder = shared.new_holder()
+        self.fence = 0
+        self.seized = False
+        self.maybe_held = False  # whether Redis may think that we have it
+        self._shared = shared
+        self._turn = turn
+        self._upload: Upload | None = None
+        self._record = ""  # as it is in Redis
+        self._exact = False  # what the copy says
+        self._seq = 0
+        self._ended = False
+
+    @property
+    def upload(self) -> Upload:
+        """See `Claim.upload`."""
+        assert self._upload is not None
+        return self._upload
+
+    def granted(self, upload: Upload, record: str, *, fence: int, seized: bool) -> None:
+        """Note what came with the claim."""
+        self._upload = upload
+        self._record = record
+        self.fence = fence
+        # The bytes of a finished upload are never written to, whoever wakes up late.
+        seized = seized and not upload.finished
+        if seized and not self.seized:
+            self._shared.events.seized += 1
+            _log.info("ClaimSeized", extra={"id": self.upload_id, "fence": fence})
+        self.seized = seized
+
+    def on_wanted(self, leave: Callable[[], None]) -> None:
+        self._turn.on_wanted(leave)
+
+    async def save(
+        self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
+    ) -> None:
+        """See `Claim.save`.
+
+        Args:
+            upload: see there.
+            durable: see there.
+            exact: see there.
+            release: give the claim back with it, which costs nothing then.
+        """
+        if self._ended:
+            raise ClaimLost
+        before = self.upload
+        record = format_stored(upload, self._shared.copies)
+        moved = self.seized and upload.storage != before.storage
+        self._seq += 1
+        answer = await self._shared.link.run(
+            SAVE,
+            self.upload_id,
+            self.holder,
+            str(self.fence),
+            self._shared.lease_ms,
+            str(self._seq),
+            str(upload.offset),
+            "" if record == self._record else record,
+            "1" if moved else "0",
+            "1" if release else "0",
+        )
+        self.check(answer)
+        self._upload, self._record = upload, record
+        self.seized = self.seized and not moved
+        await self._shared.index.changed(before, upload)
+        if release:
+            self._ended, self.maybe_held = True, False
+        elif answer[1] == "1":
+            self._turn.ask_to_leave()
+        if durable or exact or self._exact or not _differs_by_offset(upload, before):
+            await self.write_copy(durable=durable, exact=exact)
+
+    async def write_copy(self, *, durable: bool = False, exact: bool = False) -> None:
+        """Write the copy beside the data, if there is such a thing.
+
+        Raises:
+            ClaimLost: somebody else has written a later one: this Redis has forgotten claims.
+        """
+        copies = self._shared.copies
+        if copies is None:
+            return
+        run = self._shared.run.long if durable else self._shared.run
+        latest = await run(copies.write_copy, self.upload, self.fence, exact=exact, durable=durable)
+        self._exact = exact
+        if not latest and not self._ended:
+            self._fenced()
+
+    async def remove(self, *, keep_copy: bool = False) -> None:
+        """See `Claim.remove`; `keep_copy` if that is the copy of another upload."""
+        if self._ended:
+            raise ClaimLost
+        answer = await self._shared.link.run(
+            REMOVE, self.upload_id, self.holder, str(self.fence), str(GONE_S)
+        )
+        self.check(answer)
+        self._ended, self.maybe_held = True, False
+        if self._shared.copies is not None and not keep_copy:
+            await self._shared.run.long(self._shared.copies.remove_copy, self.upload_id)
+
+    async def renew(self) -> bool:
+        """Put the end of the lease off, unless the claim has ended; hear whether it is wanted."""
+        answer = await self._shared.link.run(
+            RENEW, self.upload_id, self.holder, self._shared.lease_ms
+        )
+        if self._ended:
+            return False
+        if answer[0] == "lost":
+            self.lose()
+            return False
+        if answer[1] == "1":
+            self._turn.ask_to_leave()
+        return True
+
+    async def give_back(self) -> None:
+        """Give the claim back; does nothing if it is not ours."""
+        self._ended = True
+        await self._shared.link.run(RELEASE, self.upload_id, self.holder)
+        self.maybe_held = False
+
+    def leave(self) -> None:
+        """Somebody on another node wants the upload."""
+        self._shared.events.hand_overs += 1
+        self._turn.ask_to_leave()
+
+    def lose(self) -> None:
+        """The claim has ended, or may have: whoever works under it has to stop."""
+        self._shared.events.lost += 1
+        _log.warning("ClaimLost", extra={"id": self.upload_id, "fence": self.fence})
+        self._turn.ask_to_leave()
+
+    def check(self, answer: list[str]) -> None:
+        """Raise ClaimLost if a script found that we do not hold the upload."""
+        if answer[0] == "lost":
+            self._fenced()
+
+    def _fenced(self) -> None:
+        self._ended = True
+        self._shared.events.fenced += 1
+        _log.warning("ClaimFenced", extra={"id": self.upload_id, "fence": self.fence})
+        self._turn.ask_to_leave()
+        raise ClaimLost
+
+
+def _differs_by_offset(one: Upload, other: Upload) -> bool:
+    """Whether nothing else is different that a copy would have to tell."""
+    return one is other or one == replace(other, offset=one.offset, expires_at=one.expires_at)

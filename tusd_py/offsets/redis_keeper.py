@@ -1,0 +1,123 @@
+"""Keeps the claims of one node alive, and gives those back that could not be given back at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+from ..protocol.errors import StoreUnavailable
+from .redis_claims import RedisClaim
+from .redis_link import RedisLink, ended
+
+# As often as this a holder asks whether it is wanted, while nobody can tell it.
+_DEAF_S: Final = 0.5
+_RENEWALS_PER_LEASE: Final = 3
+
+
+class Keeper:
+    """One task for all claims, so that a short claim costs nothing here.
+
+    Args:
+        link: to Redis.
+        lease_s: of each claim.
+    """
+
+    def __init__(self, link: RedisLink, lease_s: float) -> None:
+        self._link = link
+        self._lease_s = lease_s
+        self._held: dict[str, _Held] = {}
+        self._late: dict[str, tuple[RedisClaim, float]] = {}  # to be given back until then
+        self._soon = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self, listening: Callable[[], bool]) -> None:
+        """Begin; `listening` tells whether messages come through."""
+        self._task = asyncio.create_task(self._run(listening), name="redis keeper")
+
+    async def close(self) -> None:
+        """Give back what is left to be given back, if that is possible at once."""
+        if self._task is not None:
+            await ended(self._task)
+        with contextlib.suppress(StoreUnavailable):
+            await self._give_back_late()
+
+    def keep(self, claim: RedisClaim) -> None:
+        """Renew this claim from now on."""
+        self._held[claim.holder] = _Held(claim, _now())
+
+    def forget(self, claim: RedisClaim) -> None:
+        """Renew it no more."""
+        self._held.pop(claim.holder, None)
+
+    def wanted(self, holder: str) -> None:
+        """Another node wants the upload of this holder."""
+        if (held := self._held.get(holder)) is not None:
+            held.claim.leave()
+
+    def look_soon(self) -> None:
+        """Messages may have got lost: ask whether anybody is wanted."""
+        self._soon.set()
+
+    async def give_back(self, claim: RedisClaim) -> None:
+        """Give a claim back now, or as soon as Redis can be reached."""
+        if not self._link.in_trouble:
+            with contextlib.suppress(StoreUnavailable):
+                await claim.give_back()
+                return
+        # After its lease nobody needs us for that.
+        self._late[claim.holder] = (claim, _now() + self._lease_s)
+        self._soon.set()
+
+    async def _run(self, listening: Callable[[], bool]) -> None:
+        while True:
+            calm = listening() and not self._late
+            pause_s = self._lease_s / _RENEWALS_PER_LEASE if calm else _DEAF_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause_s, self._lease_s / _RENEWALS_PER_LEASE)):
+                    await self._soon.wait()
+            asked = self._soon.is_set()
+            self._soon.clear()
+            with contextlib.suppress(StoreUnavailable):
+                await self._give_back_late()
+            await self._renew(everyone=asked or not calm)
+
+    async def _renew(self, *, everyone: bool) -> None:
+        due = _now() - self._lease_s / _RENEWALS_PER_LEASE * 0.9
+        held = [held for held in self._held.values() if everyone or held.renewed <= due]
+        await asyncio.gather(*(self._renew_one(one) for one in held))
+
+    async def _renew_one(self, held: _Held) -> None:
+        began = _now()
+        try:
+            still_held = await held.claim.renew()
+        except StoreUnavailable:
+            # Somebody else may have it by now. Redis will say so to whoever saves; until then
+            # it is better to stop than to take bytes that may not count.
+            if not held.lost and began - held.renewed >= self._lease_s:
+                held.lost = True
+                held.claim.lose()
+        else:
+            held.renewed = began
+            if not still_held:
+                self.forget(held.claim)
+
+    async def _give_back_late(self) -> None:
+        for holder, (claim, until) in list(self._late.items()):
+            if _now() < until:
+                await claim.give_back()
+            del self._late[holder]
+
+
+class _Held:
+    __slots__ = ("claim", "lost", "renewed")
+
+    def __init__(self, claim: RedisClaim, renewed: float) -> None:
+        self.claim = claim
+        self.renewed = renewed
+        self.lost = False
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
