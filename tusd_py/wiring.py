@@ -14,8 +14,9 @@ from aiohttp import web
 from .config import Settings, SettingsError
 from .data.disk import DiskData
 from .filesystem.lanes import Lanes
+from .filesystem.work import FileWork
 from .hooks.python import HookCallable, PythonHooks
-from .interfaces import Authorize, DataStore, Durability, FileWork, Hooks, OffsetStore
+from .interfaces import Authorize, DataStore, Durability, Hooks, OffsetStore
 from .offsets.files import FileOffsets
 from .offsets.redis import RedisOffsets
 from .offsets.redis_address import RedisAddress, RedisOptions
@@ -43,8 +44,8 @@ from .web.direct import BufferPool
 from .web.handlers import Handlers
 from .web.place import Surroundings
 
-# Of one MiB each; bodies beyond that share of them are received in smaller pieces.
-_LARGE_BUFFERS = 24
+# For all large bodies together; what is beyond that is received in smaller pieces.
+_POOL_BYTES = 24 * 1024 * 1024
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 
@@ -103,7 +104,7 @@ def create_app(
         surroundings=_surroundings(settings),
         cors=_cors(settings),
         idle_timeout_s=settings.network_timeout,
-        pool=BufferPool(_LARGE_BUFFERS),
+        pool=BufferPool(_POOL_BYTES),
     )
     return make_application(handlers, lambda: _running(stores, uploads, janitor))
 
@@ -184,7 +185,13 @@ def _stores(settings: Settings) -> Stores:
     lanes = Lanes()
     run: FileWork = lanes
     directory = Path(settings.upload_dir).absolute()
-    data = DiskData(directory, run, dir_mode=settings.dir_perms, file_mode=settings.file_perms)
+    data = DiskData(
+        directory,
+        run,
+        dir_mode=settings.dir_perms,
+        file_mode=settings.file_perms,
+        fenced=settings.redis_url is not None,
+    )
     if settings.redis_url is not None:
         return Stores(_redis_offsets(settings, run), data, lanes)
     offsets = FileOffsets(

@@ -32,7 +32,7 @@ def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "direct":
         monkeypatch.setattr(body_module, "DIRECT_BYTES", 1)
         monkeypatch.setattr(direct, "HOLD_BACK_S", 0.001)  # for bodies as small as these
-        POOLS.append(BufferPool(2))
+        POOLS.append(BufferPool(1024 * 1024))
     yield
     POOLS.clear()
 

@@ -19,7 +19,7 @@ from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.protocol import checksum as checksums
 from tusd_py.protocol.model import Upload
 from tusd_py.web.body import LAST_CALL_S, RequestBody
-from tusd_py.web.direct import BUFFER_BYTES, BufferPool
+from tusd_py.web.direct import BufferPool
 
 from .serving import connected, handling, serving
 
@@ -30,6 +30,11 @@ MIB = 1024 * 1024
 def head(length: int) -> bytes:
     """The head of a request with a body."""
     return f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+# The smallest buffer. A third of what is left in a pool is given out at a time: three times this
+# is a pool of one buffer, five times this one of three.
+SMALLEST = 256 * 1024
 
 
 def served(pool: BufferPool, *reads: Read) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -62,18 +67,21 @@ class Digest:
 async def test_bytes_arrive_as_sent(length: int) -> None:
     """A body of any length comes through the lane unchanged, in lent buffers where they fill."""
     content, read = os.urandom(length), Digest()
-    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+    async with handling(served(BufferPool(5 * SMALLEST), read)) as port, connected(port) as peer:
         await peer.send(head(length) + content)
         status, text = await peer.answer()
     assert (status, text) == (200, b"BodyEnd.COMPLETE")
     assert read.sha.digest() == hashlib.sha256(content).digest()
-    assert read.views >= (length - 256 * 1024) // BUFFER_BYTES
+    assert read.views >= (length - 256 * 1024) // SMALLEST
 
 
 async def test_connection_goes_on_after_a_body() -> None:
     """Further requests on the connection are answered, also one that came right behind."""
     content, first, second = os.urandom(2 * MIB), Digest(), Digest()
-    async with handling(served(BufferPool(3), first, second)) as port, connected(port) as peer:
+    async with (
+        handling(served(BufferPool(5 * SMALLEST), first, second)) as port,
+        connected(port) as peer,
+    ):
         await peer.send(head(len(content)) + content + head(len(content)) + content)
         assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
         assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
@@ -97,7 +105,7 @@ async def test_a_lent_buffer_stays_until_the_second_read_after() -> None:
             checked += isinstance(chunk, memoryview)
             await asyncio.sleep(0.002)  # let the transport fill what it may
 
-    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+    async with handling(served(BufferPool(5 * SMALLEST), read)) as port, connected(port) as peer:
         await peer.send(head(len(content)) + content)
         assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
     assert checked >= 6
@@ -105,8 +113,8 @@ async def test_a_lent_buffer_stays_until_the_second_read_after() -> None:
 
 async def test_the_pool_bounds_nothing_but_speed() -> None:
     """Without a free buffer bodies still arrive, in smaller pieces, and buffers come back."""
-    content, pool = os.urandom(3 * MIB), BufferPool(1)
-    taken = pool.take()
+    content, pool = os.urandom(3 * MIB), BufferPool(3 * SMALLEST)
+    taken = pool.take(MIB)
     assert taken is not None
     reads = [Digest(), Digest()]
     async with handling(served(pool, *reads)) as port:
@@ -119,18 +127,53 @@ async def test_the_pool_bounds_nothing_but_speed() -> None:
             assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
     assert [read.views > 0 for read in reads] == [False, True]
     assert {read.sha.digest() for read in reads} == {hashlib.sha256(content).digest()}
-    assert pool.take() is taken
+    assert pool.take(MIB) is taken
+
+
+def test_the_fewer_bodies_the_larger_their_buffers() -> None:
+    """A large body alone gets large buffers; the more are in use, the smaller they get."""
+    pool = BufferPool(24 * MIB)
+    sizes = []
+    while (buffer := pool.take(1024 * MIB)) is not None:
+        sizes.append(len(buffer))
+    assert sizes[:3] == [4 * MIB] * 3
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == SMALLEST
+    assert 23 * MIB < sum(sizes) <= 24 * MIB
+
+
+def test_a_body_gets_no_more_than_it_needs() -> None:
+    """Of a body some buffers fill while others are written, so each is a part of it."""
+    pool = BufferPool(24 * MIB)
+    for due, size in [(8 * MIB, 2 * MIB), (3 * MIB, 512 * 1024), (1, SMALLEST)]:
+        buffer = pool.take(due)
+        assert buffer is not None
+        assert len(buffer) == size
+        pool.give(buffer)
+
+
+def test_idle_buffers_make_room_for_others() -> None:
+    """What is kept for later use is within the budget too."""
+    pool = BufferPool(12 * MIB)
+    for due in (1024 * MIB, 8 * MIB, 4 * MIB, MIB):
+        buffers = []
+        while (buffer := pool.take(due)) is not None:
+            buffers.append(buffer)
+        idle = sum(size * len(kept) for size, kept in pool._idle.items())
+        assert sum(map(len, buffers)) + idle <= 12 * MIB
+        for buffer in buffers:
+            pool.give(buffer)
 
 
 async def test_a_slow_body_keeps_no_buffer() -> None:
     """Between the segments of a slow body its buffer is back in the pool."""
-    pool, came = BufferPool(1), asyncio.Event()
+    pool, came = BufferPool(3 * SMALLEST), asyncio.Event()
 
     async def read(body: RequestBody) -> None:
         assert await body.read() == b"ab"  # with the head, or alone
         came.set()
         while await body.read():
-            buffer = pool.take()
+            buffer = pool.take(MIB)
             assert buffer is not None
             pool.give(buffer)
 
@@ -145,7 +188,7 @@ async def test_a_slow_body_keeps_no_buffer() -> None:
 async def test_what_arrived_before_the_end_is_kept(sent: int) -> None:
     """All that a client sent before it closed its side is there, and it gets its answer."""
     content, read = os.urandom(sent), Digest()
-    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+    async with handling(served(BufferPool(5 * SMALLEST), read)) as port, connected(port) as peer:
         await peer.send(head(3 * MIB) + content)
         peer.writer.write_eof()
         assert await peer.answer() == (200, b"BodyEnd.DISCONNECTED")
@@ -168,7 +211,7 @@ async def test_stopping_counts_what_was_on_its_way(seed: int) -> None:
             received.extend(chunk)
         assert asyncio.get_running_loop().time() - started < LAST_CALL_S + 0.5
 
-    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+    async with handling(served(BufferPool(5 * SMALLEST), read)) as port, connected(port) as peer:
         peer.writer.write(head(50 * MIB) + content)
         # What the kernel does not take yet has not been sent.
         while peer.writer.transport.get_write_buffer_size() and len(received) < sent:
@@ -184,7 +227,7 @@ async def test_stopping_counts_what_was_on_its_way(seed: int) -> None:
 
 async def test_many_bodies_share_few_buffers() -> None:
     """Bodies at the same time never see each other's bytes."""
-    pool = BufferPool(4)
+    pool = BufferPool(6 * SMALLEST)
     contents = [os.urandom(3 * MIB + n) for n in range(6)]
     reads: dict[int, Digest] = {}
 
@@ -237,7 +280,7 @@ class Recording(MemoryData):
 
 async def test_each_request_gives_its_buffers_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffers of one request serve the next one, whether it was stored or refused."""
-    monkeypatch.setattr(wiring, "_LARGE_BUFFERS", 3)
+    monkeypatch.setattr(wiring, "_POOL_BYTES", 5 * SMALLEST)
     data, length = Recording(), 3 * MIB
     app = create_app(stores=Stores(MemoryOffsets(), data), own_server=True)
     async with serving(app) as port, connected(port) as peer:
@@ -257,12 +300,12 @@ async def test_an_abandoned_body_ends_its_connection(monkeypatch: pytest.MonkeyP
     pools: list[BufferPool] = []
 
     class Pool(BufferPool):
-        def __init__(self, count: int) -> None:
-            super().__init__(count)
+        def __init__(self, budget: int) -> None:
+            super().__init__(budget)
             pools.append(self)
 
     monkeypatch.setattr(wiring, "BufferPool", Pool)
-    monkeypatch.setattr(wiring, "_LARGE_BUFFERS", 3)
+    monkeypatch.setattr(wiring, "_POOL_BYTES", 5 * SMALLEST)
     app = create_app(stores=Stores(MemoryOffsets(), MemoryData(MIB)), own_server=True)
     length = 4 * MIB
     head_of_post = (
@@ -278,7 +321,7 @@ async def test_an_abandoned_body_ends_its_connection(monkeypatch: pytest.MonkeyP
             assert said.startswith(b"HTTP/1.1 507 ")
             assert b"\r\nConnection: close\r\n" in said
             assert said.count(b"HTTP/1.1 ") == 1
-    assert [pools[0].take() is not None for _ in range(4)] == [True, True, True, False]
+    assert [pools[0].take(MIB) is not None for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("due", [10, 3 * MIB])
@@ -290,7 +333,7 @@ async def test_nothing_watches_an_abandoned_body(due: int) -> None:
         bodies.append(body)
         await body.read()
 
-    async with handling(served(BufferPool(3), read)) as port, connected(port) as peer:
+    async with handling(served(BufferPool(5 * SMALLEST), read)) as port, connected(port) as peer:
         await peer.send(head(due) + b"abc")
         await peer.answer()
     assert bodies[0].end is None

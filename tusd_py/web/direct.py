@@ -15,7 +15,14 @@ from aiohttp import StreamReader
 
 from .connection import Connection
 
-BUFFER_BYTES = 1024 * 1024
+# Each buffer costs a hop to a thread and back, so fewer and larger ones are cheaper by a third;
+# but a body needs a few of them for receiving and writing to overlap.
+_SIZES = tuple(kib * 1024 for kib in (4096, 2048, 1024, 512, 256))
+_OVERLAP = 4
+
+# When too many bodies share the pool, the others are received in pieces of this size, which are
+# copied out at once.
+_PIECE_BYTES = 64 * 1024
 
 # What has come of a slow body is handed on after this long, so that it holds no buffer.
 HOLD_BACK_S = 0.05
@@ -27,24 +34,42 @@ def is_plain(transport: asyncio.Transport) -> bool:
 
 
 class BufferPool:
-    """The buffers of all bodies of a process: what bounds the memory of the fast lane."""
+    """The buffers of all bodies of a process: what bounds the memory of the fast lane.
 
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._free: list[bytearray] = []
+    Args:
+        budget: how many bytes they all may have.
+    """
 
-    def take(self) -> bytearray | None:
-        """Return a buffer, or None when all are in use."""
-        if self._free:
-            return self._free.pop()
-        if not self._left:
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._lent_bytes = 0
+        self._idle: dict[int, list[bytearray]] = {size: [] for size in _SIZES}
+
+    def take(self, due: int) -> bytearray | None:
+        """Return a buffer for a body of which `due` bytes are to come, or None: all are in use."""
+        left = self._budget - self._lent_bytes
+        most = min(max(due // _OVERLAP, _SIZES[-1]), left // 3)  # one body has up to three
+        size = next((size for size in _SIZES if size <= most), None)
+        if size is None:
             return None
-        self._left -= 1
-        return bytearray(BUFFER_BYTES)
+        self._lent_bytes += size
+        if self._idle[size]:
+            return self._idle[size].pop()
+        self._make_room()
+        return bytearray(size)
 
     def give(self, buffer: bytearray) -> None:
         """Take a buffer back; nobody may use it any more."""
-        self._free.append(buffer)
+        self._lent_bytes -= len(buffer)
+        self._idle[len(buffer)].append(buffer)
+
+    def _make_room(self) -> None:
+        """Let go of idle buffers of other sizes, the largest first."""
+        idle = sum(size * len(buffers) for size, buffers in self._idle.items())
+        for other, buffers in self._idle.items():
+            while buffers and self._lent_bytes + idle > self._budget:
+                buffers.pop()
+                idle -= other
 
 
 class DirectLane(asyncio.BufferedProtocol):
@@ -145,7 +170,7 @@ class DirectLane(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer room for what is due, and never for a byte behind the body."""
         if self._filling is None:
-            self._filling = self._pool.take() or bytearray(BUFFER_BYTES // 16)
+            self._filling = self._pool.take(self._due) or bytearray(_PIECE_BYTES)
         end = min(len(self._filling), self._filled + self._due)
         return memoryview(self._filling)[self._filled : end]
 
@@ -154,7 +179,7 @@ class DirectLane(asyncio.BufferedProtocol):
         self._filled += nbytes
         self._due -= nbytes
         assert self._filling is not None
-        if self._filled == len(self._filling) == BUFFER_BYTES:
+        if self._filled == len(self._filling) > _PIECE_BYTES:
             self._lend()
         elif not self._due or self._filled == len(self._filling):
             self._hand_on_copy()
@@ -201,7 +226,7 @@ class DirectLane(asyncio.BufferedProtocol):
 
     def _reclaim(self, buffer: bytes | bytearray | None) -> None:
         """Give a buffer back to the pool, if it came from there."""
-        if isinstance(buffer, bytearray) and len(buffer) == BUFFER_BYTES:
+        if isinstance(buffer, bytearray) and len(buffer) > _PIECE_BYTES:
             self._pool.give(buffer)
 
     def _handed_on(self) -> None:
