@@ -45,7 +45,7 @@ from .web.handlers import Handlers
 from .web.place import Surroundings
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
-_POOL_BYTES = 24 * 1024 * 1024
+_POOL_BYTES = 16 * 1024 * 1024
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 

@@ -72,7 +72,7 @@ async def test_bytes_arrive_as_sent(length: int) -> None:
         status, text = await peer.answer()
     assert (status, text) == (200, b"BodyEnd.COMPLETE")
     assert read.sha.digest() == hashlib.sha256(content).digest()
-    assert read.views >= (length - 256 * 1024) // SMALLEST
+    assert read.views >= (length - 512 * 1024) // SMALLEST  # the first ones are copied
 
 
 async def test_connection_goes_on_after_a_body() -> None:

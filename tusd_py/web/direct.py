@@ -20,8 +20,8 @@ from .connection import Connection
 _SIZES = tuple(kib * 1024 for kib in (4096, 2048, 1024, 512, 256))
 _OVERLAP = 4
 
-# When too many bodies share the pool, the others are received in pieces of this size, which are
-# copied out at once.
+# Slow bodies, and those for which the pool has nothing left, are received in pieces of this
+# size, which are copied out at once.
 _PIECE_BYTES = 64 * 1024
 
 # What has come of a slow body is handed on after this long, so that it holds no buffer.
@@ -101,6 +101,7 @@ class DirectLane(asyncio.BufferedProtocol):
         self._pool = pool
         self._filling: bytearray | None = None
         self._filled = 0
+        self._fast = False  # whether it came faster than it would be held back: worth a buffer
         self._ready: deque[bytes | bytearray] = deque()  # bytearray: a full buffer, to be lent
         self._lent: deque[bytearray] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -170,7 +171,8 @@ class DirectLane(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer room for what is due, and never for a byte behind the body."""
         if self._filling is None:
-            self._filling = self._pool.take(self._due) or bytearray(_PIECE_BYTES)
+            large = self._pool.take(self._due) if self._fast else None
+            self._filling = large or bytearray(_PIECE_BYTES)
         end = min(len(self._filling), self._filled + self._due)
         return memoryview(self._filling)[self._filled : end]
 
@@ -182,6 +184,7 @@ class DirectLane(asyncio.BufferedProtocol):
         if self._filled == len(self._filling) > _PIECE_BYTES:
             self._lend()
         elif not self._due or self._filled == len(self._filling):
+            self._fast = True
             self._hand_on_copy()
         elif self._hold_back is None:
             self._hold_back = self._loop.call_later(HOLD_BACK_S, self._hold_back_no_longer)
@@ -214,6 +217,7 @@ class DirectLane(asyncio.BufferedProtocol):
 
     def _hold_back_no_longer(self) -> None:
         self._hold_back = None
+        self._fast = False
         if self._filled:
             self._hand_on_copy()
 
