@@ -46,6 +46,7 @@ class NewFiles:
                 if durable:
                     os.fsync(file.fd)
             except OSError:
+                file.close()  # the error refers to it, and while it is open its room is taken
                 os.unlink(place)
                 raise
         return file, place

@@ -22,7 +22,7 @@ _OVERLAP = 4
 
 # Slow bodies, and those for which the pool has nothing left, are received in pieces of this
 # size, which are copied out at once.
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 32 * 1024
 
 # What has come of a slow body is handed on after this long, so that it holds no buffer.
 HOLD_BACK_S = 0.05

@@ -1,0 +1,78 @@
+"""Files that get their name when they are whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tusd_py.filesystem.new_files import PRIVATE_FOLDER, NewFiles
+from tusd_py.protocol.errors import StoreUnavailable
+
+
+@pytest.fixture
+def new_files(tmp_path: Path) -> NewFiles:
+    """New files in an upload directory."""
+    made = NewFiles(tmp_path, 0o640)
+    made.make()
+    return made
+
+
+def private(directory: Path) -> set[str]:
+    """What is still without a name."""
+    return {path.name for path in (directory / PRIVATE_FOLDER / "new").iterdir()}
+
+
+def test_a_file_is_whole_when_it_gets_its_name(new_files: NewFiles, tmp_path: Path) -> None:
+    """Until then nothing of that name is there; afterwards nothing else is."""
+    file, place = new_files.write(b"whole")
+    with file:
+        assert not (tmp_path / "name").exists()
+        new_files.give_name(place, str(tmp_path / "name"))
+        assert os.pread(file.fd, 9, 0) == b"whole"
+    assert (tmp_path / "name").read_bytes() == b"whole"
+    assert (tmp_path / "name").stat().st_mode & 0o777 == 0o640
+    assert private(tmp_path) == set()
+
+
+def test_a_taken_name_stays_taken(new_files: NewFiles, tmp_path: Path) -> None:
+    """What has the name is not replaced, and the new file is gone."""
+    (tmp_path / "name").write_bytes(b"mine")
+    file, place = new_files.write(b"yours")
+    with file, pytest.raises(FileExistsError):
+        new_files.give_name(place, str(tmp_path / "name"))
+    assert (tmp_path / "name").read_bytes() == b"mine"
+    assert private(tmp_path) == set()
+
+
+def test_two_processes_never_share_a_place(tmp_path: Path) -> None:
+    """Places are told apart by process and by number."""
+    places = set()
+    for _ in range(3):
+        new_files = NewFiles(tmp_path, 0o600)
+        new_files.make()
+        for _ in range(3):
+            file, place = new_files.write(b"")
+            file.close()
+            places.add(place)
+    assert len(places) == 9
+
+
+def test_without_its_folder_it_fails(tmp_path: Path) -> None:
+    """A folder that is gone is a fault of the store."""
+    with pytest.raises(StoreUnavailable):
+        NewFiles(tmp_path, 0o600).write(b"x")
+
+
+def test_what_a_crash_left_is_removed(new_files: NewFiles, tmp_path: Path) -> None:
+    """What is older than the given time goes, what is newer stays."""
+    old, place = new_files.write(b"old")
+    new, _ = new_files.write(b"new")
+    old.close()
+    new.close()
+    long_ago = time.time() - 1000
+    os.utime(place, (long_ago, long_ago))
+    assert new_files.remove_older(long_ago + 1) == [os.path.basename(place)]
+    assert len(private(tmp_path)) == 1
