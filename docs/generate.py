@@ -80,7 +80,7 @@ def errors_page() -> str:
 
 
 def _errors() -> Iterator[type[errors.TusError]]:
-    internal = {errors.TusError, errors.UploadExists, errors.ClaimLost}
+    internal = {errors.TusError, errors.UploadExists}
     for value in vars(errors).values():
         is_error = isinstance(value, type) and issubclass(value, errors.TusError)
         if is_error and value not in internal:

@@ -1,4 +1,7 @@
-"""Runs the conformance suite against this server, once for each store there is."""
+"""Runs the conformance suite against this server, once for each store there is.
+
+``python tests/run_conformance.py redis`` runs it only with stores whose name has that word.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.support.redis_server import running_redis  # noqa: E402
+
 EXPIRE_AFTER_S = 3
 
 SERVE = (sys.executable, "-m", "tusd_py", "serve", "--host", "127.0.0.1", "--port", "0")
 EXPIRY = ("--expire-after", f"{EXPIRE_AFTER_S}s")
 
 
-def servers(folder: Path) -> dict[str, tuple[str, ...]]:
+def servers(folder: Path, redis_url: str) -> dict[str, tuple[str, ...]]:
     """Return the command of each server by what is special about it."""
     return {
         "a directory": (
@@ -24,6 +31,10 @@ def servers(folder: Path) -> dict[str, tuple[str, ...]]:
         "a directory, durability ack, two workers": (
             *(*SERVE, *EXPIRY, "--upload-dir", str(folder / "ack")),
             *("--durability", "ack", "--workers", "2"),
+        ),
+        "a directory and redis, two workers": (
+            *(*SERVE, *EXPIRY, "--upload-dir", str(folder / "redis")),
+            *("--redis-url", redis_url, "--workers", "2"),
         ),
         "memory": (sys.executable, "-m", "tests.support.memory_server", *EXPIRY),
     }
@@ -47,9 +58,12 @@ def run_suite(name: str, command: tuple[str, ...]) -> bool:
 
 def main() -> int:
     """Run the suite against each server; return 1 if a test failed anywhere."""
-    with tempfile.TemporaryDirectory() as folder:
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder, running_redis() as redis:
         failed = [
-            name for name, command in servers(Path(folder)).items() if not run_suite(name, command)
+            name
+            for name, command in servers(Path(folder), redis.url).items()
+            if all(word in name for word in words) and not run_suite(name, command)
         ]
     for name in failed:
         print(f"not conformant: {name}")

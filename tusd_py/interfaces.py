@@ -5,18 +5,14 @@ Every adapter of a seam passes that seam's suite in ``tests/contracts``.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from .protocol.checksum import Digest
 from .protocol.model import Upload, UploadId
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Durability(enum.StrEnum):
@@ -37,6 +33,17 @@ class Claim(Protocol):
     def upload(self) -> Upload:
         """The record: as it stood when claimed, then as last saved."""
 
+    @property
+    def fence(self) -> int:
+        """Higher than that of every claim before it; 0 where claims cannot be lost."""
+
+    @property
+    def seized(self) -> bool:
+        """Whether an earlier holder may still write to the bytes, for it never gave them back.
+
+        They must be seized (see `DataStore`), and their new place saved, before others are stored.
+        """
+
     def on_wanted(self, leave: Callable[[], None]) -> None:
         """Have `leave` called, once and from the event loop, when the holder should go.
 
@@ -45,7 +52,9 @@ class Claim(Protocol):
         out. A callback needs no task to watch it, so a small PATCH costs nothing here.
         """
 
-    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
+    async def save(
+        self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
+    ) -> None:
         """Make `upload` the record.
 
         Args:
@@ -53,6 +62,7 @@ class Claim(Protocol):
             durable: return only when the record would survive a power cut.
             exact: until the next save, bytes behind `upload.offset` do not count, even if this
                 process dies: they are a checksummed body that nobody has verified.
+            release: the claim is given back with it; nothing may be saved after.
 
         Idempotent after an ambiguous answer.
 
@@ -202,8 +212,22 @@ class DataStore(Protocol):
             digest: given every byte in order, off the event loop; complete after `commit`.
 
         Raises:
-            UploadDamaged: fewer than `upload.offset` bytes are stored; the first `write` or
-                `commit` may be what tells.
+            UploadDamaged: fewer than `upload.offset` bytes are stored.
+            BytesBusy: somebody without a claim writes there; nothing was changed.
+            ClaimLost: the bytes were taken away. The first `write` or `commit` may tell all this.
+        """
+
+    async def seize(self, upload: Upload, fence: int) -> Mapping[str, str]:
+        """Put the bytes out of reach of all earlier holders; return the new `Upload.storage`.
+
+        Args:
+            upload: what lies behind its `offset` bytes may get lost.
+            fence: that of the caller's claim.
+
+        Raises:
+            ClaimLost: somebody with a later claim has done so already.
+            UploadDamaged: fewer than `upload.offset` bytes are stored.
+            InsufficientStorage, StoreUnavailable
         """
 
     async def finish(self, upload: Upload, *, durable: bool) -> None:
@@ -236,6 +260,7 @@ class DataStore(Protocol):
 
         Raises:
             UploadNotFound: a part has gone in the meantime.
+            UploadDamaged, BytesBusy, ClaimLost: as for `append`; nothing was changed.
             InsufficientStorage, StoreUnavailable
         """
 
@@ -373,28 +398,3 @@ class Hooks(Protocol):
         ``pre-`` hooks may raise a TusError to refuse. ``post-`` hooks have no say; what they
         raise is logged.
         """
-
-
-# --- work off the event loop ------------------------------------------------------------------
-
-
-class FileWork(Protocol):
-    """Runs blocking file work off the event loop.
-
-    A caller that is cancelled still waits for the end of the work before it sees the
-    cancellation: nothing may go on behind the back of whoever releases a claim.
-    """
-
-    async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run short `work`, together with what others ask for now, and return what it returns."""
-
-    async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` that takes a while, on its own, and return what it returns."""
-
-    def submit(
-        self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> asyncio.Future[T]:
-        """Start `work` that takes a while and return at once; the caller must `join` it."""
-
-    async def join(self, future: asyncio.Future[T]) -> T:
-        """Wait for the end of submitted work."""

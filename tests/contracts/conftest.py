@@ -157,10 +157,11 @@ class DiskHarness:
 
     has_files = True
 
-    def __init__(self, directory: Path, run: Lanes) -> None:
+    def __init__(self, directory: Path, run: Lanes, *, fenced: bool) -> None:
         self._directory = directory
         self._run = run
-        self.store: DataStore = DiskData(directory / "uploads", run)
+        self._fenced = fenced
+        self.store: DataStore = DiskData(directory / "uploads", run, fenced=fenced)
 
     def make_record(self, upload: Upload) -> None:
         (self._directory / "uploads" / f"{upload.id}.info").write_text("{}")
@@ -170,7 +171,7 @@ class DiskHarness:
         directory = self._directory / "small"
         directory.mkdir()
         with _small_file_system(directory) as make_room:
-            yield SmallStore(DiskData(directory, self._run), make_room)
+            yield SmallStore(DiskData(directory, self._run, fenced=self._fenced), make_room)
 
 
 class MemoryDataHarness:
@@ -221,12 +222,14 @@ def _limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "disk-fenced", "memory"])
 async def data(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DataHarness]:
     """An open data store of each kind."""
     async with running_lanes() as run:
         harness: DataHarness = (
-            DiskHarness(tmp_path, run) if request.param == "disk" else MemoryDataHarness()
+            MemoryDataHarness()
+            if request.param == "memory"
+            else DiskHarness(tmp_path, run, fenced=request.param == "disk-fenced")
         )
         await harness.store.open()
         yield harness

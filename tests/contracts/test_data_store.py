@@ -390,3 +390,38 @@ async def test_orphans_are_never_of_value(data: DataHarness) -> None:
     assert [name async for name in data.store.orphans(time.time() - 60)] == []
     for upload in (with_bytes, with_record, young):
         await append(data.store, upload, b"more")
+
+
+# --- seize
+
+
+async def test_seized_bytes_are_the_same_in_their_new_place(data: DataHarness) -> None:
+    """What was committed is there and can be read, gone on with and removed."""
+    upload = await append(data.store, await create(data.store), b"kept and not saved")
+    upload = replace(upload, offset=4)
+    upload = replace(upload, storage=await data.store.seize(upload, 7))
+    assert await content(data.store, upload, 0, 4) == b"kept"
+    upload = await append(data.store, upload, b", too")
+    assert await content(data.store, upload) == b"kept, too"
+    await data.store.delete(upload)
+    with pytest.raises(UploadNotFound):
+        await content(data.store, upload)
+
+
+async def test_bytes_can_be_seized_again(data: DataHarness) -> None:
+    """By each claim that follows one that was not given back, and after a crash in between."""
+    upload = await append(data.store, await create(data.store), b"bytes")
+    await data.store.seize(upload, 7)
+    upload = replace(upload, storage=await data.store.seize(upload, 8))
+    upload = replace(upload, storage=await data.store.seize(upload, 9))
+    assert await content(data.store, upload) == b"bytes"
+
+
+@pytest.mark.parametrize("offset", [0, 6])
+async def test_missing_bytes_cannot_be_seized(data: DataHarness, offset: int) -> None:
+    """Fewer than were committed, or no place for any: the upload is damaged."""
+    upload = await append(data.store, await create(data.store), b"bytes")
+    if not offset:
+        await data.store.delete(upload)
+    with pytest.raises(UploadDamaged):
+        await data.store.seize(replace(upload, offset=offset), 7)

@@ -157,6 +157,32 @@ async def test_a_lost_claim_changes_nothing(offsets: OffsetsHarness) -> None:
         await offsets.store.get(ID)
 
 
+async def test_a_claim_that_was_given_back_is_not_seized(offsets: OffsetsHarness) -> None:
+    """Nobody writes who does not hold it; a fence, where there is one, only grows."""
+    await add(offsets)
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as first:
+        assert not first.seized
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as second:
+        assert not second.seized
+    assert 0 < first.fence < second.fence or first.fence == second.fence == 0
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_the_last_save_may_give_the_claim_back(
+    offsets: OffsetsHarness, *, durable: bool
+) -> None:
+    """With `release` the record is saved as ever, and the upload is free afterwards."""
+    upload = await add(offsets)
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as claim:
+        saved = replace(upload, length=7, expires_at=99.0)
+        await claim.save(replace(saved, owner="not me"))
+        await claim.save(saved, durable=durable, release=True)
+        assert claim.upload == saved
+    async with offsets.store.claim(ID, timeout_s=0) as claim:
+        assert claim.upload == saved
+    assert await offsets.store.get(ID) == saved
+
+
 # --- scans
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tusd_py.data.seizing import BytesBusy, is_taken_away, lock_for_writing, seize
+from tusd_py.data.seizing import is_taken_away, lock_for_writing, seize
 from tusd_py.filesystem.calls import OpenFile, open_regular
 from tusd_py.filesystem.seized_names import (
     is_seized_name,
@@ -17,7 +17,13 @@ from tusd_py.filesystem.seized_names import (
     plain_path,
     seized_path,
 )
-from tusd_py.protocol.errors import ClaimLost, StoreUnavailable, UploadDamaged, UploadNotFound
+from tusd_py.protocol.errors import (
+    BytesBusy,
+    ClaimLost,
+    StoreUnavailable,
+    UploadDamaged,
+    UploadNotFound,
+)
 from tusd_py.protocol.model import parse_upload_id
 
 
@@ -105,7 +111,7 @@ def test_a_file_that_is_being_written_is_copied(old: str, new: str, stale: OpenF
     seize(old, new, 10)
     os.pwrite(stale.fd, b"late", 0)
     os.ftruncate(stale.fd, 2)
-    assert is_taken_away(stale)
+    assert is_taken_away(stale.fd)
     assert Path(new).read_bytes() == b"0123456789"
     assert names(new) == [os.path.basename(new)]
 
@@ -116,7 +122,7 @@ def test_the_copy_can_be_written_at_once(old: str, new: str, stale: OpenFile) ->
     seize(old, new, 10)
     with open_regular(new, os.O_RDWR) as file:
         lock_for_writing(file, new)
-        assert not is_taken_away(file)
+        assert not is_taken_away(file.fd)
 
 
 def test_bytes_can_be_seized_again_and_again(old: str) -> None:

@@ -21,8 +21,10 @@ class NotedClaim(MemoryClaim):
 
     durable: list[bool]
 
-    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
-        await super().save(upload, durable=durable, exact=exact)
+    async def save(
+        self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
+    ) -> None:
+        await super().save(upload, durable=durable, exact=exact, release=release)
         self.durable.append(durable)
 
 

@@ -16,7 +16,8 @@ import pytest
 from tests.support.bodies import ScriptedBody
 from tests.support.work import HeldWork, SlowWork, running_lanes
 from tusd_py.data.disk import WRITE_BYTES, DiskData
-from tusd_py.interfaces import BodyEnd, Durability, FileWork, HookType
+from tusd_py.filesystem.work import FileWork
+from tusd_py.interfaces import BodyEnd, Durability, HookType
 from tusd_py.offsets.files import FileOffsets
 from tusd_py.protocol.checksum import Checksum
 from tusd_py.protocol.errors import (

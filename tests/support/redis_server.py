@@ -104,7 +104,11 @@ class RedisServer:
 
     def kill(self) -> None:
         """End it as a crash does."""
-        self._signal(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it in order, or by another signal."""
+        self._signal(number)
         assert self._process is not None
         self._process.wait(_END_S)
         assert self._drain is not None

@@ -22,7 +22,8 @@ from ..filesystem.calls import (
     write_all,
 )
 from ..filesystem.new_files import NewFiles
-from ..interfaces import FileWork
+from ..filesystem.seized_names import seized_path
+from ..filesystem.work import FileWork
 from ..protocol.checksum import Digest
 from ..protocol.errors import UploadDamaged, UploadExists, UploadNotFound
 from ..protocol.model import (
@@ -33,13 +34,14 @@ from ..protocol.model import (
     Upload,
     UploadId,
 )
+from .seizing import seize
 from .session import DiskSession, open_at_offset, open_existing, path_of
 
 # One hop to a thread carries about this much; two of them are in memory per running body.
 WRITE_BYTES = 1024 * 1024
 # With many running bodies the hops carry less, so that all bodies together hold about this much.
-WAITING_BYTES = 24 * 1024 * 1024
-LEAST_WRITE_BYTES = 64 * 1024
+WAITING_BYTES = 12 * 1024 * 1024
+LEAST_WRITE_BYTES = 32 * 1024
 READ_BYTES = 256 * 1024
 # A concatenation gives its thread back after each step of this size.
 COPY_STEP_BYTES = 64 * 1024 * 1024
@@ -48,19 +50,35 @@ _OUR_NAMES = re.compile(r"[0-9a-f]{32}")
 
 
 class DiskData:
-    """Implements `DataStore` on a local directory, or any mounted file system."""
+    """Implements `DataStore` on a local directory, or any mounted file system.
+
+    Args:
+        directory: the upload directory.
+        run: for file work.
+        dir_mode: of new folders, before the umask.
+        file_mode: of new files, before the umask.
+        fenced: True where claims are leases: whoever writes makes sure that nobody has taken
+            the bytes away.
+    """
 
     extensions = frozenset(
         {CREATION_DEFER_LENGTH, TERMINATION, CONCATENATION, CONCATENATION_UNFINISHED}
     )
 
     def __init__(
-        self, directory: Path, run: FileWork, *, dir_mode: int = 0o775, file_mode: int = 0o664
+        self,
+        directory: Path,
+        run: FileWork,
+        *,
+        dir_mode: int = 0o775,
+        file_mode: int = 0o664,
+        fenced: bool = False,
     ) -> None:
         self._directory = directory
         self._run = run
         self._dir_mode = dir_mode
         self._file_mode = file_mode
+        self._fenced = fenced
         self._new = NewFiles(directory, file_mode)
         self._sessions = 0
 
@@ -108,7 +126,7 @@ class DiskData:
         self, upload: Upload, *, digest: Digest | None = None
     ) -> AsyncIterator[DiskSession]:
         self._sessions += 1
-        session = DiskSession(upload, self._run, digest, self._hop_bytes)
+        session = DiskSession(upload, self._run, digest, self._hop_bytes, fenced=self._fenced)
         try:
             yield session
         finally:
@@ -118,6 +136,15 @@ class DiskData:
     def _hop_bytes(self) -> int:
         """How much each of the sessions may hold back now."""
         return min(WRITE_BYTES, max(LEAST_WRITE_BYTES, WAITING_BYTES // self._sessions))
+
+    async def seize(self, upload: Upload, fence: int) -> Mapping[str, str]:
+        old = path_of(upload)
+        new = seized_path(old, fence)
+        try:
+            await self._run.long(seize, old, new, upload.offset)
+        except UploadNotFound:
+            raise UploadDamaged from None
+        return {**upload.storage, "Path": new}
 
     async def finish(self, upload: Upload, *, durable: bool) -> None:
         if durable:
@@ -146,7 +173,7 @@ class DiskData:
 
     async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
         with contextlib.ExitStack() as open_files:
-            target = await self._run(open_at_offset, path_of(final), 0)
+            target = await self._run(open_at_offset, path_of(final), 0, fenced=self._fenced)
             open_files.enter_context(target)
             # All parts are opened first: what is deleted from here on is still read to its end.
             sources = [await self._run(_open_part, part) for part in parts]

@@ -54,6 +54,12 @@ class MemoryData:
         del file[upload.offset :]
         yield MemorySession(self, file, digest)
 
+    async def seize(self, upload: Upload, fence: int) -> Mapping[str, str]:
+        file = self._file(upload)
+        if file is None or len(file) < upload.offset:
+            raise UploadDamaged
+        return upload.storage  # this process alone can reach them
+
     async def finish(self, upload: Upload, *, durable: bool) -> None:
         """Memory has nothing to make final."""
 

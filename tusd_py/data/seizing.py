@@ -24,7 +24,13 @@ from ..filesystem.calls import (
     write_all,
 )
 from ..filesystem.seized_names import UNFINISHED, fence_of, newest_seized
-from ..protocol.errors import ClaimLost, StoreUnavailable, UploadDamaged, UploadNotFound
+from ..protocol.errors import (
+    BytesBusy,
+    ClaimLost,
+    StoreUnavailable,
+    UploadDamaged,
+    UploadNotFound,
+)
 
 # Somebody who only looks whether he may write is done sooner than this, unless he is stopped.
 _LOCK_PATIENCE_S = 0.5
@@ -32,10 +38,6 @@ _LOCK_PAUSE_S = 0.005
 _COPY_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _NO_COPY_IN_KERNEL = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
-
-
-class BytesBusy(StoreUnavailable):
-    """Somebody without a claim has these bytes open for writing; they have to be seized."""
 
 
 def lock_for_writing(file: OpenFile, path: str) -> None:
@@ -54,9 +56,9 @@ def lock_for_writing(file: OpenFile, path: str) -> None:
             raise ClaimLost
 
 
-def is_taken_away(file: OpenFile) -> bool:
+def is_taken_away(fd: int) -> bool:
     """Whether the open file has no name any more: what was written to it belongs to nobody."""
-    return os.fstat(file.fd).st_nlink == 0
+    return os.fstat(fd).st_nlink == 0
 
 
 def seize(old: str, new: str, offset: int) -> None:
@@ -85,8 +87,8 @@ def seize(old: str, new: str, offset: int) -> None:
             if place is None:
                 raise UploadDamaged if offset else UploadNotFound
             with contextlib.suppress(FileNotFoundError), open_regular(place, os.O_RDWR) as file:
-                if os.fstat(file.fd).st_size < offset:
-                    raise UploadDamaged
+                if file.found.st_size < offset or file.found.st_nlink > 1:
+                    raise UploadDamaged  # bytes are missing, or it is somebody else's file, too
                 if not _try_lock(file, 0):
                     _copy(file, new, offset)
                     _unlink_if_same(file, place)

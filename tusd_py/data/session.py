@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Sequence
 
 from ..filesystem.calls import OpenFile, mapped_os_errors, open_regular, write_all
-from ..interfaces import FileWork
+from ..filesystem.work import FileWork
 from ..protocol.checksum import Digest
-from ..protocol.errors import TusError, UploadDamaged
+from ..protocol.errors import ClaimLost, TusError, UploadDamaged
 from ..protocol.model import Upload
+from .seizing import is_taken_away, lock_for_writing
 
 # What is less than this is written together with the small writes of others.
 LONG_BYTES = 64 * 1024
@@ -26,7 +27,7 @@ def open_existing(path: str, flags: int, if_missing: type[TusError]) -> OpenFile
     """Open the data file of an upload.
 
     Raises:
-        TusError: `if_missing`.
+        TusError: `if_missing`; also when it was unlinked in this very moment.
         UploadDamaged: what is there is not ours alone.
         StoreUnavailable
     """
@@ -35,20 +36,32 @@ def open_existing(path: str, flags: int, if_missing: type[TusError]) -> OpenFile
             file = open_regular(path, flags)
         except FileNotFoundError:
             raise if_missing from None
+    if file.found.st_nlink == 0:
+        raise if_missing
     if file.found.st_nlink != 1:  # planted: it is somebody else's file as well
         raise UploadDamaged("this upload is linked to from elsewhere, which is not safe")
     return file
 
 
-def open_at_offset(path: str, offset: int) -> OpenFile:
+def open_at_offset(path: str, offset: int, *, fenced: bool) -> OpenFile:
     """Open for writing and cut what lies behind the offset: it was never acknowledged.
+
+    Args:
+        path: of the data file.
+        offset: up to which its bytes are kept.
+        fenced: make sure that nobody else writes to the file until it is closed.
 
     Raises:
         UploadDamaged: there are fewer bytes.
+        BytesBusy, ClaimLost: see `lock_for_writing`; nothing was cut off.
         StoreUnavailable
     """
     file = open_existing(path, os.O_RDWR, UploadDamaged)
     size = file.found.st_size
+    if fenced:
+        lock_for_writing(file, path)
+        with mapped_os_errors():  # whoever wrote until now may have changed it
+            size = os.fstat(file.fd).st_size
     if size > offset:
         with mapped_os_errors():
             os.ftruncate(file.fd, offset)
@@ -69,11 +82,14 @@ class DiskSession:
         run: FileWork,
         digest: Digest | None,
         hop_bytes: Callable[[], int],
+        *,
+        fenced: bool = False,
     ) -> None:
         self._upload = upload
         self._run = run
         self._digest = digest
         self._hop_bytes = hop_bytes
+        self._fenced = fenced
         self._file: OpenFile | None = None
         self._filling: list[bytes | memoryview] = []
         self._filling_bytes = 0
@@ -138,7 +154,7 @@ class DiskSession:
     @property
     def _fd(self) -> int:
         if self._file is None:
-            self._file = open_at_offset(path_of(self._upload), self._stored)
+            self._file = open_at_offset(path_of(self._upload), self._stored, fenced=self._fenced)
         return self._file.fd
 
     def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
@@ -146,6 +162,8 @@ class DiskSession:
         with mapped_os_errors():
             for written in write_all(fd, buffers, self._stored):
                 self._stored += written
+            if self._fenced and is_taken_away(fd):
+                raise ClaimLost
         if self._digest is not None:
             for buffer in buffers:
                 self._digest.update(buffer)

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..interfaces import FileWork
+from ..filesystem.work import FileWork
 from ..protocol.model import UploadId, parse_upload_id
 
 _WANT = "want"

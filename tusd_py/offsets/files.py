@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from ..interfaces import FileWork
+from ..filesystem.work import FileWork
 from ..protocol.errors import ClaimLost, UploadExists, UploadLocked
 from ..protocol.model import Final, Upload, UploadId
 from .bells import Bell
@@ -134,8 +134,12 @@ class FileClaim:
     """Implements `Claim`: holds the lock on the record's file.
 
     What is held is noted in the thread that takes it: a request that is cancelled meanwhile
-    would not learn of it, and could not give it back.
+    would not learn of it, and could not give it back. The kernel takes the claim of a process
+    that ends, and of no other, so there is nothing to fence.
     """
+
+    fence = 0
+    seized = False
 
     def __init__(
         self,
@@ -188,7 +192,9 @@ class FileClaim:
     def on_wanted(self, leave: Callable[[], None]) -> None:
         self._turn.on_wanted(leave)
 
-    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
+    async def save(
+        self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
+    ) -> None:
         content = self._records.format(upload, exact=exact)
         if self._removed:
             raise ClaimLost

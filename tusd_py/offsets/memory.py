@@ -62,6 +62,9 @@ class MemoryOffsets:
 class MemoryClaim:
     """Implements `Claim`."""
 
+    fence = 0
+    seized = False
+
     def __init__(self, uploads: dict[UploadId, Upload], upload: Upload, turn: Turn) -> None:
         self._uploads = uploads
         self._turn = turn
@@ -70,7 +73,9 @@ class MemoryClaim:
     def on_wanted(self, leave: Callable[[], None]) -> None:
         self._turn.on_wanted(leave)
 
-    async def save(self, upload: Upload, *, durable: bool = False, exact: bool = False) -> None:
+    async def save(
+        self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
+    ) -> None:
         if upload.id not in self._uploads:
             raise ClaimLost
         self._uploads[upload.id] = self.upload = upload

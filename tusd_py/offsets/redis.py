@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
-from ..interfaces import FileWork
+from ..filesystem.work import FileWork
 from ..protocol.errors import StoreUnavailable, TusError, UploadExists, UploadLocked, UploadNotFound
 from ..protocol.model import Upload, UploadId
 from .redis_address import RedisOptions
@@ -344,9 +344,11 @@ class RedisOffsets:
         assert self._copies is not None
         try:
             async with self.claim(upload_id, timeout_s=0) as claim:
-                used = os.path.basename(claim.upload.storage.get("Path", ""))
-                if claim.seized or used == os.path.basename(path):
+                used = claim.upload.storage.get("Path", "")
+                if claim.seized or os.path.basename(used) == os.path.basename(path):
                     return False
+                if not await self._run(self._copies.is_there, used):
+                    return False  # a seizure that nobody could record: these may be its bytes
                 await self._run(self._copies.remove_seized, path)
         except UploadNotFound:
             await self._run(self._copies.remove_seized, path)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ..interfaces import FileWork
+from ..filesystem.work import FileWork
 from ..protocol.errors import ClaimLost
 from ..protocol.model import Upload, UploadId
 from .redis_copies import Copies
@@ -117,14 +117,7 @@ class RedisClaim:
     async def save(
         self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
     ) -> None:
-        """See `Claim.save`.
-
-        Args:
-            upload: see there.
-            durable: see there.
-            exact: see there.
-            release: give the claim back with it, which costs nothing then.
-        """
+        """See `Claim.save`; `release` saves the round trip of giving it back."""
         if self._ended:
             raise ClaimLost
         before = self.upload
@@ -164,7 +157,14 @@ class RedisClaim:
         if copies is None:
             return
         run = self._shared.run.long if durable else self._shared.run
-        latest = await run(copies.write_copy, self.upload, self.fence, exact=exact, durable=durable)
+        latest = await run(
+            copies.write_copy,
+            self.upload,
+            self.fence,
+            exact=exact,
+            durable=durable,
+            replacing=self._ended,
+        )
         self._exact = exact
         if not latest and not self._ended:
             self._fenced()

@@ -88,10 +88,23 @@ class Copies(RecordDirectory):
             if durable:
                 sync_parents(Path(path), self._root)
 
-    def write_copy(self, upload: Upload, fence: int, *, exact: bool, durable: bool) -> bool:
-        """Write the copy, unless there is a later one; return whether ours is the latest."""
+    def write_copy(
+        self, upload: Upload, fence: int, *, exact: bool, durable: bool, replacing: bool = False
+    ) -> bool:
+        """Write the copy, unless there is a later one; return whether ours is the latest.
+
+        Args:
+            upload: what it is to tell.
+            fence: of the claim under which it was saved.
+            exact: see `Claim.save`.
+            durable: return only when it would survive a power cut.
+            replacing: only if there is one: the claim was given back, and the next holder may
+                have removed the upload.
+        """
         path = self._path(upload.id)
         with self._only_writer(upload.id) as present:
+            if present is None and replacing:
+                return False
             if present is not None and _fence_in(present) > fence:
                 return False
             content = self._content(upload, fence, exact=exact)
@@ -110,7 +123,11 @@ class Copies(RecordDirectory):
     def remove_copy(self, upload_id: UploadId) -> None:
         """Remove the copy for good; without the sync it would be back after a power cut."""
         path = self._path(upload_id)
-        with mapped_os_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with (
+            self._only_writer(upload_id),
+            mapped_os_errors(),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        ):
             os.unlink(path)
             sync_parents(Path(path), self._root)
 
@@ -178,6 +195,13 @@ class Copies(RecordDirectory):
                     if upload_id is not None and os.lstat(path).st_ctime <= before:
                         found.append((upload_id, path))
         return found
+
+    def is_there(self, path: str) -> bool:
+        """Whether there is something at that place."""
+        with mapped_os_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path)
+            return True
+        return False
 
     def remove_seized(self, path: str) -> None:
         """Remove a file that a seizure has left."""

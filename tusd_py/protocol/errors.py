@@ -37,7 +37,9 @@
     ├── try again (409 and 423: every tus client does)
     │   ├── MismatchedOffset           409  ERR_MISMATCHED_OFFSET
     │   ├── UploadLocked               423  ERR_UPLOAD_LOCKED
-    │   └── UploadInterrupted          423  ERR_UPLOAD_INTERRUPTED
+    │   ├── UploadInterrupted          423  ERR_UPLOAD_INTERRUPTED
+    │   ├── ClaimLost                  423  ERR_CLAIM_LOST
+    │   └── BytesBusy                  423  ERR_BYTES_BUSY
     ├── the server cannot, now or ever (5xx)
     │   ├── InternalError              500  ERR_INTERNAL_SERVER_ERROR
     │   ├── NotImplementedByServer     501  ERR_NOT_IMPLEMENTED
@@ -46,7 +48,7 @@
     │   ├── StoreUnavailable           503  ERR_STORE_UNAVAILABLE
     │   ├── HTTPVersionUnsupported     505  ERR_HTTP_VERSION
     │   └── InsufficientStorage        507  ERR_INSUFFICIENT_STORAGE
-    └── UploadExists, ClaimLost        500  between our own rooms; a client never sees them
+    └── UploadExists                   500  between our own rooms; a client never sees it
 
 tus-js-client gives up for good on every 4xx but 409 and 423, and retries the rest.
 So a stalled client is told 503, not 408, and a busy upload 423, not 409.
@@ -326,6 +328,18 @@ class UploadInterrupted(TusError):
     code, status, closes = "ERR_UPLOAD_INTERRUPTED", 423, True
 
 
+class ClaimLost(TusError):
+    """Another server took this upload over; ask for the offset and try again."""
+
+    code, status, closes = "ERR_CLAIM_LOST", 423, True
+
+
+class BytesBusy(TusError):
+    """Another server was still writing to this upload, though it may not; try again."""
+
+    code, status, closes = "ERR_BYTES_BUSY", 423, True
+
+
 class InternalError(TusError):
     """The server failed; try again."""
 
@@ -378,7 +392,3 @@ class InsufficientStorage(TusError):
 
 class UploadExists(TusError):
     """An upload with this id exists already."""
-
-
-class ClaimLost(TusError):
-    """The claim on the upload was lost to another holder."""

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ..interfaces import DataStore, HookType, OffsetStore
-from ..protocol.errors import MaxSizeExceeded, TusError, UploadLocked, UploadNotFound
+from ..interfaces import Claim, DataStore, HookType, OffsetStore
+from ..protocol.errors import (
+    BytesBusy,
+    ClaimLost,
+    MaxSizeExceeded,
+    TusError,
+    UploadDamaged,
+    UploadLocked,
+    UploadNotFound,
+)
 from ..protocol.model import Final, Limits, Upload, UploadId
 from ..protocol.rules import plan_join
 from .completion import Completion, Notify
+from .custody import Custody
 
 _log = logging.getLogger(__name__)
 
 # Copies compete for one disk; more of them at once would only take turns.
 _AT_ONCE = 2
+
+# Somebody else has it, and joins or terminates it.
+_ELSEWHERE = (UploadLocked, ClaimLost)
 
 # Nobody but its creator knows a final upload that could not be joined at once.
 _REMOVE_TIMEOUT_S = 10.0
@@ -34,6 +47,7 @@ class Assembly:
     ) -> None:
         self._offsets = offsets
         self._data = data
+        self._custody = Custody(data)
         self._completion = completion
         self._notify = notify
         self._limits = limits
@@ -51,7 +65,7 @@ class Assembly:
         task = self._tasks.get(final.id) or self._start(final.id)
         done, _ = await asyncio.wait([task], timeout=wait_s)
         # Locked: another process found it already and joins it, or terminates it.
-        if not done or task.cancelled() or isinstance(task.exception(), UploadLocked):
+        if not done or task.cancelled() or isinstance(task.exception(), _ELSEWHERE):
             return final
         if task.exception() is not None:
             await self._remove(final.id)
@@ -95,7 +109,7 @@ class Assembly:
         if task.cancelled():
             return
         error = task.exception()
-        if isinstance(error, UploadNotFound | UploadLocked):
+        if isinstance(error, (UploadNotFound, *_ELSEWHERE)):
             return  # terminated, or just being assembled by another process
         if error is not None:
             _log.error("AssemblyError", extra={"id": final_id}, exc_info=error)
@@ -115,14 +129,24 @@ class Assembly:
                 await self._data.delete(final)  # there is nothing that it could wait for
                 await claim.remove()
                 raise
-            joining = asyncio.create_task(self._data.concatenate(final, parts))
-            claim.on_wanted(lambda: _cancel(joining))
-            length = await _join(joining)
-            joined = replace(final, offset=length, length=length, expires_at=None)
-            await self._completion.complete(claim, joined, None)
+            await self._custody.secure(claim)
+            try:
+                length = await self._concatenate(claim, parts)
+            except (UploadDamaged, BytesBusy):
+                if not claim.fence:
+                    raise
+                await self._custody.retake(claim)
+                length = await self._concatenate(claim, parts)
+            joined = replace(claim.upload, offset=length, length=length, expires_at=None)
+            await self._completion.complete(claim, joined, None, release=True)
             final = claim.upload
         await self._notify(HookType.POST_FINISH, final, None)
         return final
+
+    async def _concatenate(self, claim: Claim, parts: Sequence[Upload]) -> int:
+        joining = asyncio.create_task(self._data.concatenate(claim.upload, parts))
+        claim.on_wanted(lambda: _cancel(joining))
+        return await _join(joining)
 
     async def _parts_of(self, final_id: UploadId, kind: Final) -> list[Upload]:
         """Read the parts, and have the final poked when those that miss bytes are complete."""

@@ -53,8 +53,16 @@ class Completion:
         """Have the data store make the bytes final, on disk if anything is."""
         await self._data.finish(upload, durable=self._durable)
 
-    async def complete(self, claim: Claim, upload: Upload, request: RequestInfo | None) -> None:
+    async def complete(
+        self, claim: Claim, upload: Upload, request: RequestInfo | None, *, release: bool = False
+    ) -> None:
         """Finish an upload whose bytes are all stored, and save it as finished.
+
+        Args:
+            claim: of the upload.
+            upload: what to save, but for being finished.
+            request: what made it complete, if anything did.
+            release: if all goes well, the claim is given back with it.
 
         Raises:
             TusError: the hook refused; the upload stays unfinished and is tried again by
@@ -68,7 +76,7 @@ class Completion:
             # The bytes are there nevertheless, but for no longer than before.
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))
             raise
-        await claim.save(self._finished(upload), durable=self._durable)
+        await claim.save(self._finished(upload), durable=self._durable, release=release)
 
     def _finished(self, upload: Upload) -> Upload:
         return replace(

@@ -8,16 +8,19 @@ from collections.abc import Iterator, Mapping
 from ..interfaces import Body, BodyEnd, Claim, DataStore, RequestInfo
 from ..protocol.commands import BodyHead
 from ..protocol.errors import (
+    BytesBusy,
     InvalidBody,
     ReadTimeout,
     ServerShutdown,
     TusError,
     UnexpectedEOF,
+    UploadDamaged,
     UploadInterrupted,
 )
 from ..protocol.model import Upload
 from ..protocol.rules import AppendPlan
 from .completion import Completion
+from .custody import Custody
 from .transfer import Keeping, Transfer, Verifier
 
 # An upload up to this size that comes with its creation is stored in one go.
@@ -39,6 +42,7 @@ class Intake:
         self._data = data
         self._completion = completion
         self._keeping = keeping
+        self._custody = Custody(data)
         self._running: set[Body] = set()
         self._stopped = False
 
@@ -86,9 +90,11 @@ class Intake:
     async def receive(
         self, claim: Claim, plan: AppendPlan, head: BodyHead, body: Body, request: RequestInfo
     ) -> None:
-        """Store the body; afterwards `claim.upload` is what is kept.
+        """Store the body; afterwards `claim.upload` is what is kept, and the claim given back.
 
         Raises:
+            ClaimLost: somebody else has the upload by now; nothing of the body counts.
+            BytesBusy: what was in the way is no more, but some of the body has been read.
             TusError: why not all of the body was stored. What arrived is kept, unless a
                 checksum was announced, or the body was longer than the upload.
         """
@@ -98,31 +104,42 @@ class Intake:
             await self._save(claim, kept, request, marked=False)
             return
         verifier = None if head.checksum is None else Verifier(head.checksum)
+        try:
+            kept = await self._transfer(claim, plan, body, verifier)
+        except (UploadDamaged, BytesBusy):
+            if not claim.fence:  # nobody else can have anything to do with it
+                raise
+            await self._custody.retake(claim)
+            raise BytesBusy from None
+        await self._save(claim, kept, request, marked=verifier is not None)
+        if body.end is not None and body.end is not BodyEnd.COMPLETE:
+            raise _STOPPED_BECAUSE[body.end]
+
+    async def _transfer(
+        self, claim: Claim, plan: AppendPlan, body: Body, verifier: Verifier | None
+    ) -> Upload:
         with self._stoppable(body):
             claim.on_wanted(lambda: body.stop(BodyEnd.TAKEN_OVER))
             async with self._data.append(plan.upload, digest=verifier) as session:
                 transfer = Transfer(claim, plan, session, body, self._keeping)
                 if verifier is None:
-                    kept = await transfer.run()
-                else:
-                    kept = await transfer.run_verified(verifier)
-        await self._save(claim, kept, request, marked=verifier is not None)
-        if body.end is not None and body.end is not BodyEnd.COMPLETE:
-            raise _STOPPED_BECAUSE[body.end]
+                    return await transfer.run()
+                return await transfer.run_verified(verifier)
 
     async def _save(
         self, claim: Claim, kept: Upload, request: RequestInfo, *, marked: bool
     ) -> None:
-        """Save what is kept, on disk if its bytes are.
+        """Save what is kept, on disk if its bytes are, and give the claim back.
 
         Args:
             marked: the record says that nothing behind the old offset counts (`exact`), so it
                 has to be saved even if it says the same otherwise.
         """
         if kept.complete and not kept.finished:
-            await self._completion.complete(claim, kept, request)
+            await self._completion.complete(claim, kept, request, release=True)
         elif marked or kept != claim.upload:
-            await claim.save(kept, durable=kept.checkpoint == kept.offset > 0)
+            durable = kept.checkpoint == kept.offset > 0
+            await claim.save(kept, durable=durable, release=True)
 
     @contextlib.contextmanager
     def _stoppable(self, body: Body) -> Iterator[None]:

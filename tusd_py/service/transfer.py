@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from ..interfaces import AppendSession, Body, BodyEnd, Claim, Durability
 from ..protocol.checksum import ALGORITHMS, Checksum, ChecksumInTrailer, Digest, parse_checksum
-from ..protocol.errors import ChecksumMismatch, InvalidChecksum, TusError
+from ..protocol.errors import (
+    BytesBusy,
+    ChecksumMismatch,
+    ClaimLost,
+    InvalidChecksum,
+    TusError,
+    UploadDamaged,
+)
 from ..protocol.model import Limits, Upload
 from ..protocol.rules import AppendPlan, settle_append, too_long
 
@@ -115,6 +122,8 @@ class Transfer:
             await self._session.rollback(saved)
             await self._claim.save(self._kept(saved))
             raise too_long(self._plan.upload, self._keeping.limits) from None
+        except (BytesBusy, ClaimLost, UploadDamaged):
+            raise  # there is nothing to keep, nor a place for it
         except TusError:
             await self._claim.save(self._kept(await self._session.commit()))
             raise

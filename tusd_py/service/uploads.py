@@ -22,7 +22,6 @@ from ..interfaces import (
     DataStore,
     Durability,
     HookEvent,
-    HookReply,
     Hooks,
     HookType,
     OffsetStore,
@@ -42,8 +41,7 @@ from ..protocol.commands import (
     Terminated,
 )
 from ..protocol.errors import (
-    InternalError,
-    InvalidMetadata,
+    ClaimLost,
     ModifyFinal,
     ReadTimeout,
     ServerShutdown,
@@ -52,7 +50,6 @@ from ..protocol.errors import (
     UploadInterrupted,
     UploadNotFound,
 )
-from ..protocol.metadata import format_metadata
 from ..protocol.model import (
     Capabilities,
     Final,
@@ -60,7 +57,6 @@ from ..protocol.model import (
     Partial,
     Upload,
     UploadId,
-    parse_upload_id,
 )
 from ..protocol.rules import (
     AppendPlan,
@@ -72,7 +68,9 @@ from ..protocol.rules import (
 )
 from .assembly import Assembly
 from .completion import Completion, Notify
+from .custody import Custody
 from .intake import Intake
+from .replies import apply_reply
 from .transfer import Keeping
 
 
@@ -127,6 +125,7 @@ class Uploads:
         notify = Notify(hooks)
         self._notify = notify
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
+        self._custody = Custody(data)
         self._completion = Completion(data, hooks, keeping)
         self._intake = Intake(data, self._completion, keeping)
         self._assembly = Assembly(offsets, data, self._completion, notify, policy.limits)
@@ -188,7 +187,10 @@ class Uploads:
             self._assembly.poke(upload.id)
             return Inspected(plan_inspect(upload, now=self._policy.clock()))
         async with self._claim(inspect.id) as claim:
-            plan_inspect(claim.upload, now=self._policy.clock())
+            upload = plan_inspect(claim.upload, now=self._policy.clock())
+            # Whoever held it before can change nothing that is told here; a PATCH sees to the rest.
+            if upload.complete:
+                await self._custody.secure(claim)
             finished = await self._completion.catch_up(claim, request)
             upload = claim.upload
         if finished:
@@ -209,6 +211,7 @@ class Uploads:
             was_finished = claim.upload.finished
             error = None
             try:
+                await self._custody.secure(claim)
                 await self._completion.catch_up(claim, request)
                 plan = plan_append(
                     append, claim.upload, limits=self._policy.limits, now=self._policy.clock()
@@ -291,7 +294,7 @@ class Uploads:
             return upload
         event = HookEvent(type=HookType.PRE_CREATE, upload=upload, request=request)
         reply = await self._hooks.call(event)
-        return upload if reply is None else _apply_reply(upload, reply)
+        return upload if reply is None else apply_reply(upload, reply)
 
     async def _parts(self, final: Final, request: RequestInfo) -> Sequence[Upload]:
         parts = [await self._offsets.get(part) for part in final.parts]
@@ -309,6 +312,11 @@ class Uploads:
         if claim.upload.finished:
             try:
                 await self._completion.make_final(claim.upload)
+                if claim.fence:  # it is acknowledged, so nobody must have taken it away
+                    await claim.save(claim.upload, release=True)
+            except ClaimLost:
+                await self._data.delete(claim.upload)
+                raise
             except BaseException:
                 await self._remove(claim)
                 raise
@@ -333,6 +341,7 @@ class Uploads:
         is removed; if they were cut short, what arrived is kept for the PATCH that follows.
         """
         async with self._claim(upload.id) as claim:
+            await self._custody.secure(claim)
             ceiling = self._policy.limits.size_ceiling if upload.length is None else upload.length
             plan = AppendPlan(upload=claim.upload, room=ceiling)
             try:
@@ -341,6 +350,8 @@ class Uploads:
                 else:
                     with contextlib.suppress(*_CUT_SHORT):
                         await self._intake.receive(claim, plan, head, body, request)
+            except ClaimLost:  # what is there is no longer ours to remove
+                raise
             except TusError:
                 await self._remove(claim)
                 raise
@@ -374,19 +385,3 @@ class Uploads:
 
 # The client can go on with a PATCH after these.
 _CUT_SHORT = (UnexpectedEOF, ReadTimeout, UploadInterrupted, ServerShutdown)
-
-
-def _apply_reply(upload: Upload, reply: HookReply) -> Upload:
-    """What a hook returns is checked like what a client sends."""
-    if reply.id is not None:
-        upload_id = parse_upload_id(reply.id)
-        if upload_id is None:
-            raise InternalError
-        upload = replace(upload, id=upload_id)
-    if reply.metadata is not None:
-        pairs = {key: value.encode() for key, value in reply.metadata.items()}
-        try:
-            upload = replace(upload, metadata=format_metadata(pairs))
-        except InvalidMetadata as error:
-            raise InternalError from error  # the hook's fault, not the client's
-    return upload

@@ -331,6 +331,21 @@ async def test_seized_files_that_no_record_names_are_orphans(
     assert used.exists()
 
 
+async def test_a_save_that_gives_the_claim_back_makes_no_copy_anew(
+    start: StartNode, directory: Path
+) -> None:
+    """The next holder may have removed the upload before the copy is written."""
+    store = await start()
+    upload = await add(store, directory)
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(replace(upload, owner="me"), release=True)
+    assert Copies(directory).get(ID).owner == "me"
+    async with store.claim(ID, timeout_s=0) as claim:
+        (directory / f"{ID}.info").unlink()
+        await claim.save(replace(upload, owner="you"), release=True)
+    assert not (directory / f"{ID}.info").exists()
+
+
 @pytest.mark.parametrize(
     ("kind", "local"), [("ext4", True), ("nfs4", False), ("fuse.sshfs", False)]
 )

@@ -1,0 +1,139 @@
+"""The service on several nodes that share Redis and a directory, all in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.service.conftest import House
+from tests.support.bodies import ScriptedBody
+from tests.support.redis_server import RedisServer
+from tests.support.work import running_lanes
+from tusd_py.data.disk import DiskData
+from tusd_py.interfaces import BodyEnd, HookType
+from tusd_py.offsets.redis import RedisOffsets
+from tusd_py.protocol.errors import BytesBusy, ClaimLost, TusError, UnexpectedEOF, UploadDamaged
+from tusd_py.protocol.model import Upload
+
+from .conftest import StartNode
+from .test_claims import commands_of
+
+
+class Open(Protocol):
+    """Opens a house on the stores that the nodes share."""
+
+    async def __call__(self) -> House:
+        """Return another node."""
+
+
+@pytest.fixture
+async def open_house(start: StartNode, directory: Path) -> AsyncIterator[Open]:
+    """Nodes with the whole service."""
+    async with running_lanes() as run, contextlib.AsyncExitStack() as stack:
+
+        async def begin() -> House:
+            data = DiskData(directory, run, fenced=True)
+            await data.open()
+            house = House(offsets=await start(), data=data)
+            stack.push_async_callback(house.uploads.close)
+            return house
+
+        yield begin
+
+
+@contextlib.contextmanager
+def rounds(server: RedisServer, count: int) -> Iterator[None]:
+    """Check how many scripts Redis runs for what is done inside."""
+    before = commands_of(server)
+    yield
+    assert commands_of(server) - before == count
+
+
+def end_lease(server: RedisServer, upload: Upload) -> None:
+    """As if the holder had been silent for the whole lease."""
+    server.ask("DEL", f"tusd-py:{{{upload.id}}}:claim")
+
+
+def size_in(directory: Path) -> int:
+    """How many bytes there are in all data files."""
+    names = [entry for entry in os.scandir(directory) if entry.is_file()]
+    return sum(entry.stat().st_size for entry in names if not entry.name.endswith(".info"))
+
+
+async def test_a_patch_is_two_round_trips(open_house: Open, server: RedisServer) -> None:
+    """Claim, and save with release, whether the body is cut, comes to its end, or finishes."""
+    house = await open_house()
+    upload = await house.append(await house.create(10), b"a")  # Redis knows the scripts now
+    with rounds(server, 2):
+        upload = await house.append(upload, b"bc")
+    with rounds(server, 2), pytest.raises(UnexpectedEOF):
+        await house.append(upload, ScriptedBody(b"de", end=BodyEnd.DISCONNECTED))
+    upload = await house.record(upload)
+    with rounds(server, 2):
+        upload = await house.append(upload, b"fghij")
+    assert upload.finished
+    assert await house.content(upload) == b"abcdefghij"
+
+
+async def test_a_small_post_is_two_round_trips(open_house: Open, server: RedisServer) -> None:
+    """Create, and save with release once the bytes are there."""
+    house = await open_house()
+    house.hooks.deaf_to = set(HookType)
+    await house.create(3, b"abc")
+    with rounds(server, 2):
+        upload = await house.create(3, b"abc")
+    assert await house.record(upload) == upload
+    with rounds(server, 0):
+        assert (await house.head(upload)).finished
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_whoever_lost_the_upload_is_told_to_try_again(
+    open_house: Open, server: RedisServer, directory: Path, *, begun: bool
+) -> None:
+    """Not that it is damaged, nor that all went well; what the other one stored stays."""
+    first, second = await open_house(), await open_house()
+    upload = await first.create(10)
+    # A view is written at once; with nothing to write the file is opened at the end.
+    view: Any = memoryview(b"stale")
+    body = ScriptedBody(*[view] * begun, end=None)
+    stale = asyncio.create_task(first.append(upload, body))
+    await body.wait_starved()
+    end_lease(server, upload)
+    upload = await second.append(upload, b"fresh")
+    body.stop(BodyEnd.TAKEN_OVER)
+    with pytest.raises(ClaimLost):
+        await stale
+    assert await second.content(upload) == b"fresh"
+    assert size_in(directory) == 5
+    assert (await first.append(upload, b" air.")).finished
+    assert await first.content(upload) == b"fresh air."
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_seizure_that_could_not_be_saved_is_made_good(
+    open_house: Open, *, kept: bool
+) -> None:
+    """The record names a file that is gone, and the upload is not seized any more."""
+    house = await open_house()
+    upload = await house.append(await house.create(10), b"abc")
+    moved = Path((await house.data.seize(upload, 1))["Path"])
+    assert isinstance(house.offsets, RedisOffsets)
+    soon = time.time() + 60
+    assert [name async for name in house.offsets.orphans(soon)] == []
+    error: type[TusError] = BytesBusy
+    if not kept:
+        moved.unlink()  # noqa: ASYNC240
+        error = UploadDamaged
+    with pytest.raises(error):
+        await house.append(upload, b"def")
+    if kept:
+        upload = await house.append(upload, b"def")
+        assert await house.content(upload) == b"abcdef"
