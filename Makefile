@@ -46,7 +46,7 @@ conformance: $(STAMPS)/dev ## the tus conformance suite against this server, on 
 e2e: $(STAMPS)/dev $(STAMPS)/npm ## real clients against a real server (TEST_FLAGS=--large: 1 GiB too)
 	$(BIN)/pytest tests/e2e $(TEST_FLAGS)
 
-tools: ## install what the tests need beside Python (Debian: Node.js)
+tools: ## install what the tests need beside Python (Debian: Node.js, Redis, nginx)
 	@sh scripts/install-tools.sh
 
 docs: $(STAMPS)/dev ## write the reference pages that come from the code

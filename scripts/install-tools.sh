@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Python, or says in one sentence how to get it.
 set -eu
+PATH=$PATH:/usr/sbin # where Debian has nginx
 
 need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 && return 0
@@ -15,6 +16,7 @@ need() { # need COMMAND PACKAGE
 need node nodejs
 need npm npm
 need redis-server redis-server
+need nginx nginx
 need openssl openssl
 
 [ -z "${failed:-}" ] || exit 1

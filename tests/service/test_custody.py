@@ -380,3 +380,19 @@ async def test_a_creation_that_lost_its_upload_removes_nothing(
     with pytest.raises(ClaimLost):
         await creating
     assert "delete" not in offsets.notes
+
+
+async def test_other_nodes_are_told_of_progress_once_a_second() -> None:
+    """A node that is killed costs its running body a second, not all of it."""
+    offsets = LeasedOffsets()
+    house = House(offsets=offsets)
+    upload = await house.create(100)
+    running = await house.start_append(upload, b"ab", b"cd")
+    assert (await house.record(upload)).offset == 0
+    for chunk, told in ((b"ef", 6), (b"gh", 6)):
+        house.now += 1.0 if told > (await house.record(upload)).offset else 0.5
+        running.body.feed(chunk)
+        await running.body.wait_starved()
+        assert (await house.record(upload)).offset == told
+    running.body.stop(BodyEnd.COMPLETE)
+    assert (await running.task).offset == 8

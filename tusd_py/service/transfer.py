@@ -21,6 +21,8 @@ from ..protocol.rules import AppendPlan, settle_append, too_long
 # While a body streams, it is made durable each time this much has come; a power cut costs a
 # running upload no more than this.
 CHECKPOINT_BYTES = 64 * 1024 * 1024
+# Where claims can be lost to other nodes, these are told of progress this often at most.
+PROGRESS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ class Transfer:
         self._start = plan.upload.offset
         self._received = 0
         self._synced = plan.upload.checkpoint
+        self._saved_at = keeping.clock()
 
     async def run(self) -> Upload:
         """Store whatever comes and return what is kept; it is saved by the caller.
@@ -115,7 +118,7 @@ class Transfer:
         try:
             while await self._move():
                 # Of the last byte only the end of the body tells whether it really is the last.
-                if self._reached - saved >= CHECKPOINT_BYTES and not self._is_all:
+                if self._is_checkpoint_due(saved) and not self._is_all:
                     saved = await self._checkpoint()
             stored = await self._commit(cut=self._body.end is not BodyEnd.COMPLETE)
         except _NoRoom:
@@ -172,11 +175,19 @@ class Transfer:
             await self._session.write(chunk)
         return bool(chunk)
 
+    def _is_checkpoint_due(self, saved: int) -> bool:
+        if self._reached - saved >= CHECKPOINT_BYTES:
+            return True
+        # What other nodes know of this body is its record, not the size of a file.
+        elapsed_s = self._keeping.clock() - self._saved_at
+        return bool(self._claim.fence) and not 0 <= elapsed_s < PROGRESS_S
+
     async def _checkpoint(self) -> int:
         """Make what came so far durable and known, and return the offset."""
         stored = await self._commit(cut=False)
         upload = self._kept(stored)
         await self._claim.save(upload, durable=upload.checkpoint == stored)
+        self._saved_at = self._keeping.clock()
         return stored
 
     async def _commit(self, *, cut: bool) -> int:
