@@ -37,10 +37,10 @@ types: $(STAMPS)/dev
 imports: $(STAMPS)/dev
 	$(BIN)/lint-imports
 
-unit: $(STAMPS)/dev ## tests of the rooms, the seams and the program
+unit: $(STAMPS)/dev tools ## tests of the rooms, the seams and the program
 	$(BIN)/pytest tests --ignore=tests/e2e $(TEST_FLAGS)
 
-conformance: $(STAMPS)/dev ## the tus conformance suite against this server, on each store
+conformance: $(STAMPS)/dev tools ## the tus conformance suite against this server, on each store
 	$(BIN)/python tests/run_conformance.py
 
 e2e: $(STAMPS)/dev $(STAMPS)/npm ## real clients against a real server (TEST_FLAGS=--large: 1 GiB too)
