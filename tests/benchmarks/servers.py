@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tusd_py
+from tests.support.redis_server import running_redis
 from tests.support.server import running_server
 
 from .load import FOLDER, compile_program
@@ -24,7 +25,7 @@ ROOT = FOLDER.parents[1]
 _START_S = 20.0
 _STOP_S = 10.0
 
-OURS, OURS_ALL_CORES = "ours-none", "ours-none-auto"
+OURS, OURS_ALL_CORES, OURS_REDIS = "ours-none", "ours-none-auto", "ours-redis"
 LIMIT = "limit"
 
 
@@ -77,6 +78,7 @@ def contestants(build_dir: Path) -> list[Contestant]:
     version = _our_version()
     return [
         *(_ours(version, *row) for row in _OUR_ROWS),
+        _ours_with_redis(version),
         _tusd(),
         _node(build_dir / "node"),
         _tuspyserver(build_dir / "tuspyserver"),
@@ -112,6 +114,31 @@ def _ours(version: str, row: str, durability: str, workers: str) -> Contestant:
         durability=durability,
         processes="one per core" if workers == "auto" else "1",
         start=start,
+    )
+
+
+def _ours_with_redis(version: str) -> Contestant:
+    """Records in a Redis that never saves, as its peer never syncs; its own CPU is not ours."""
+
+    @contextlib.contextmanager
+    def start(directory: Path) -> Iterator[Running]:
+        with running_redis("--save", "", "--appendonly", "no") as redis:
+            options = ("--durability", "none", "--redis-url", redis.url)
+            with running_server(directory, *options) as server:
+                path = urllib.parse.urlsplit(server.url).path
+                try:
+                    yield Running(pid=server.process.pid, port=server.port, path=path)
+                finally:
+                    server.stop()
+
+    return Contestant(
+        id=OURS_REDIS,
+        name="tusd-py, Redis",
+        version=version,
+        durability="none",
+        processes="1",
+        start=start,
+        missing=None if shutil.which("redis-server") else "apt-get install redis-server",
     )
 
 

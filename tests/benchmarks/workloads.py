@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .load import driving
 from .measure import file_system, usage
-from .servers import OURS, OURS_ALL_CORES, Running
+from .servers import OURS, OURS_ALL_CORES, OURS_REDIS, Running
 
 MIB = 2**20
 GIB = 2**30
@@ -21,6 +21,7 @@ PATTERN_BYTES = 64 * MIB
 SCALE = (1, 2, 8, 32, 128, 500, 2000)
 _SCALE_UPLOAD = MIB
 _IDLE_UPLOADS = 100
+_RECORDS_BYTES = 2 * MIB
 _LONG_UPLOAD = GIB
 # No peer takes this long unless it hangs; slower than this is as good as not at all.
 _SLOWEST_BYTES_PER_S = 25e6
@@ -126,6 +127,8 @@ class Workload:
         """Whether a server takes part."""
         if self.servers is not None:
             return server in self.servers
+        if server == OURS_REDIS:
+            return False
         return self.durable or server not in ("ours-complete", "ours-ack")
 
 
@@ -167,6 +170,12 @@ def _patch(rig: Rig, server: Running) -> Iterator[Run]:
 def _chunks(rig: Rig, server: Running) -> Iterator[Run]:
     rig.drive(server, "patch", size=32 * MIB, chunk=CHUNK)
     yield rig.drive(server, "patch", size=rig.scale.size, uploads=1, chunk=CHUNK)
+
+
+def _records(rig: Rig, server: Running) -> Iterator[Run]:
+    """PATCHes so small that they cost little beside their claims and records."""
+    rig.drive(server, "patch", size=MIB, chunk=BODY)
+    yield rig.drive(server, "patch", connections=8, uploads=8, size=_RECORDS_BYTES, chunk=BODY)
 
 
 def _checksum(rig: Rig, server: Running) -> Iterator[Run]:
@@ -236,6 +245,7 @@ WORKLOADS = (
     Workload(id="patch", work=_patch, durable=True),
     Workload(id="chunks", work=_chunks, durable=True),
     Workload(id="checksum", work=_checksum, servers=(OURS, OURS_ALL_CORES)),
+    Workload(id="records", work=_records, servers=(OURS, OURS_REDIS)),
     Workload(id="many", work=_many, most_rounds=2),
     Workload(id="many-short", work=_many_short, most_rounds=2),
     Workload(id="slow", work=_slow, most_rounds=2),
