@@ -182,7 +182,7 @@ class Uploads:
         await self._check_access(Operation.INSPECT, upload, request)
         if upload.finished:  # nobody can change it any more
             return Inspected(plan_inspect(upload, now=self._policy.clock()))
-        if isinstance(upload.kind, Final) and not upload.finished:
+        if isinstance(upload.kind, Final):
             # Its claim may be held for minutes by the assembly; the record tells enough.
             self._assembly.poke(upload.id)
             return Inspected(plan_inspect(upload, now=self._policy.clock()))
