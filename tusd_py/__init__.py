@@ -8,12 +8,14 @@ from .interfaces import (
     Access,
     Authorize,
     Durability,
+    Grant,
     HookEvent,
     HookReply,
     Hooks,
     HookType,
     Operation,
     RequestInfo,
+    ResponseChange,
 )
 from .protocol.errors import Forbidden, Unauthorized, UploadNotFound, UploadRejected
 from .protocol.model import Upload, UploadId
@@ -28,6 +30,7 @@ __all__ = [
     "Authorize",
     "Durability",
     "Forbidden",
+    "Grant",
     "HookCallable",
     "HookEvent",
     "HookReply",
@@ -36,6 +39,7 @@ __all__ = [
     "Operation",
     "PythonHooks",
     "RequestInfo",
+    "ResponseChange",
     "Settings",
     "SettingsError",
     "Stores",

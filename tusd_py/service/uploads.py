@@ -21,6 +21,7 @@ from ..interfaces import (
     Claim,
     DataStore,
     Durability,
+    Grant,
     HookEvent,
     Hooks,
     HookType,
@@ -154,10 +155,8 @@ class Uploads:
             TusError: nothing was created, except after `InsufficientStorage` and the like.
         """
         self._intake.check_running()
-        owner = await self._authorize(
-            Access(operation=Operation.CREATE, request=request, upload=None)
-        )
-        new = await self._plan_create(create, owner, request)
+        grant = await self._ask(Access(operation=Operation.CREATE, request=request, upload=None))
+        new = await self._plan_create(create, grant, request)
         new = replace(new, storage=self._data.place(new.id))
         whole, body = await self._intake.read_whole(new, create.body, body)
         first = new if whole is None else self._completion.foresee(new, len(whole))
@@ -274,11 +273,11 @@ class Uploads:
     def _claim(self, upload_id: UploadId) -> AbstractAsyncContextManager[Claim]:
         return self._offsets.claim(upload_id, timeout_s=self._policy.acquire_lock_timeout_s)
 
-    async def _plan_create(self, create: Create, owner: str | None, request: RequestInfo) -> Upload:
+    async def _plan_create(self, create: Create, grant: Grant, request: RequestInfo) -> Upload:
         upload = plan_create(
             create,
             upload_id=self._policy.new_id(),
-            owner=owner,
+            owner=grant.owner,
             limits=self._policy.limits,
             now=self._policy.clock(),
         )
@@ -379,8 +378,12 @@ class Uploads:
         self, operation: Operation, upload: Upload, request: RequestInfo
     ) -> None:
         access = Access(operation=operation, request=request, upload=upload)
-        if await self._authorize(access) != upload.owner:
+        if (await self._ask(access)).owner != upload.owner:
             raise UploadNotFound  # looks like one that does not exist
+
+    async def _ask(self, access: Access) -> Grant:
+        granted = await self._authorize(access)
+        return granted if isinstance(granted, Grant) else Grant(owner=granted)
 
 
 # The client can go on with a PATCH after these.

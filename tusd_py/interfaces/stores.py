@@ -1,18 +1,14 @@
-"""Ring 1: the seams, as Protocols whose docstrings are contracts.
-
-Every adapter of a seam passes that seam's suite in ``tests/contracts``.
-"""
+"""Where records, claims and bytes live."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol
 
-from .protocol.checksum import Digest
-from .protocol.model import Upload, UploadId
+from ..protocol.checksum import Digest
+from ..protocol.model import Upload, UploadId
 
 
 class Durability(enum.StrEnum):
@@ -271,130 +267,4 @@ class DataStore(Protocol):
         """Remove what creations that never finished left before that time; iterate over names.
 
         Only what cannot hold a byte of any client is removed.
-        """
-
-
-# --- bodies -------------------------------------------------------------------------------
-
-
-class BodyEnd(enum.Enum):
-    """Why no more bytes of a body come."""
-
-    COMPLETE = "complete"  # all of it has been read
-    DISCONNECTED = "disconnected"  # the client went away
-    TIMED_OUT = "timed out"  # the client fell silent
-    MALFORMED = "malformed"  # the framing of the body is broken
-    TAKEN_OVER = "taken over"  # another request wants the upload
-    SHUTDOWN = "shutdown"  # the server is going down
-
-
-class Body(Protocol):
-    """The bytes of one request."""
-
-    @property
-    def end(self) -> BodyEnd | None:
-        """Why the body ended; None while it has not."""
-
-    async def read(self) -> bytes | memoryview:
-        """Return the next bytes, or ``b""`` when there will be none; then `end` says why.
-
-        A `memoryview` is only lent: its bytes stay as they are until the second call after
-        this one, or until the request has been answered.
-
-        Never raises for what a client does. Bytes that had arrived before the body ended are
-        returned first, whatever ended it. The first call sends ``100 Continue`` if that was
-        asked for.
-        """
-
-    def stop(self, why: BodyEnd) -> None:
-        """End the body now, from outside; a waiting `read` returns. Later calls do nothing."""
-
-    def trailers(self) -> Mapping[str, str] | None:
-        """Trailer fields behind a complete body by lower-case name; None if not to be had."""
-
-
-# --- the application's say ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestInfo:
-    """The request as hooks and authorisation see it."""
-
-    method: str  # the effective one
-    uri: str  # the raw request target
-    remote: str  # address of the peer, "" on a UNIX socket
-    headers: Mapping[str, Sequence[str]]  # names in canonical form: Upload-Length
-
-
-class Operation(enum.StrEnum):
-    """What a client wants to do."""
-
-    CREATE = "create"
-    INSPECT = "inspect"
-    APPEND = "append"
-    TERMINATE = "terminate"
-    FETCH = "fetch"
-    CONCATENATE = "concatenate"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """A request for permission."""
-
-    operation: Operation
-    request: RequestInfo
-    upload: Upload | None  # None: it is about to be created
-
-
-Authorize = Callable[[Access], Awaitable[str | None]]
-"""Decides who may do what, before the claim is touched and before a byte is read.
-
-Returns the owner on whose behalf the request acts, or None for nobody in particular.
-An upload belongs to the owner that created it; to all others it looks missing.
-
-Raises:
-    Unauthorized, Forbidden, UploadNotFound: the request is refused with that error.
-"""
-
-
-class HookType(enum.StrEnum):
-    """When a hook is called, spelled as tusd spells it."""
-
-    PRE_CREATE = "pre-create"
-    POST_CREATE = "post-create"
-    PRE_FINISH = "pre-finish"
-    POST_FINISH = "post-finish"
-    PRE_TERMINATE = "pre-terminate"
-    POST_TERMINATE = "post-terminate"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookEvent:
-    """What happened, or is about to happen."""
-
-    type: HookType
-    upload: Upload
-    request: RequestInfo | None  # None: nobody asked, the server itself did it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookReply:
-    """What a blocking hook wants changed."""
-
-    id: str | None = None  # pre-create: use this id instead
-    metadata: Mapping[str, str] | None = None  # pre-create: replace the metadata
-
-
-@runtime_checkable
-class Hooks(Protocol):
-    """The application's say in what happens to uploads."""
-
-    def listens_to(self, event: HookType) -> bool:
-        """Whether `call` would do anything for such an event."""
-
-    async def call(self, event: HookEvent) -> HookReply | None:
-        """Call the hook, if there is one for this event.
-
-        ``pre-`` hooks may raise a TusError to refuse. ``post-`` hooks have no say; what they
-        raise is logged.
         """

@@ -1,0 +1,45 @@
+"""Ring 1: the seams, as Protocols whose docstrings are contracts.
+
+Every adapter of a seam passes that seam's suite in ``tests/contracts``.
+"""
+
+from .application import (
+    Access,
+    Authorize,
+    Grant,
+    HookEvent,
+    HookReply,
+    Hooks,
+    HookType,
+    Operation,
+    RequestInfo,
+    ResponseChange,
+    new_event_id,
+)
+from .bodies import Body, BodyEnd
+from .outbox import Entry, EventState, Outbox
+from .stores import AppendSession, Claim, DataStore, Durability, OffsetStore
+
+__all__ = [
+    "Access",
+    "AppendSession",
+    "Authorize",
+    "Body",
+    "BodyEnd",
+    "Claim",
+    "DataStore",
+    "Durability",
+    "Entry",
+    "EventState",
+    "Grant",
+    "HookEvent",
+    "HookReply",
+    "HookType",
+    "Hooks",
+    "OffsetStore",
+    "Operation",
+    "Outbox",
+    "RequestInfo",
+    "ResponseChange",
+    "new_event_id",
+]

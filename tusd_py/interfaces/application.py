@@ -1,0 +1,137 @@
+"""The application's say: who may do what, and what it is asked and told."""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from ..protocol.model import Upload
+
+# --- who may do what ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestInfo:
+    """The request as hooks and authorisation see it."""
+
+    method: str  # the effective one
+    uri: str  # the raw request target
+    remote: str  # address of the peer, "" on a UNIX socket
+    headers: Mapping[str, Sequence[str]]  # names in canonical form: Upload-Length
+
+
+class Operation(enum.StrEnum):
+    """What a client wants to do."""
+
+    CREATE = "create"
+    INSPECT = "inspect"
+    APPEND = "append"
+    TERMINATE = "terminate"
+    FETCH = "fetch"
+    CONCATENATE = "concatenate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A request for permission."""
+
+    operation: Operation
+    request: RequestInfo
+    upload: Upload | None  # None: it is about to be created
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A permission: on whose behalf the request acts, and what it may make.
+
+    An upload belongs to the owner that created it; to all others it looks missing.
+    """
+
+    owner: str | None = None  # None: nobody in particular
+    max_size: int | None = None  # bytes of one upload; None: no limit but the server's
+    types: tuple[str, ...] | None = None  # globs such as "video/*"; None: what the server allows
+
+
+Authorize = Callable[[Access], Awaitable[Grant | str | None]]
+"""Decides who may do what, before the claim is touched and before a byte is read.
+
+A string is short for a `Grant` to that owner, None for one to nobody in particular.
+
+Raises:
+    Unauthorized, Forbidden, UploadNotFound: the request is refused with that error.
+"""
+
+
+# --- hooks --------------------------------------------------------------------------------
+
+
+class HookType(enum.StrEnum):
+    """When a hook is called, spelled as tusd spells it."""
+
+    PRE_ACCESS = "pre-access"  # ours: before HEAD, PATCH, GET, DELETE and concatenation
+    PRE_CREATE = "pre-create"
+    POST_CREATE = "post-create"
+    POST_RECEIVE = "post-receive"
+    PRE_FINISH = "pre-finish"
+    POST_FINISH = "post-finish"
+    PRE_TERMINATE = "pre-terminate"
+    POST_TERMINATE = "post-terminate"
+    POST_INTERRUPT = "post-interrupt"  # ours: a body ended early; what arrived is kept
+    POST_EXPIRE = "post-expire"  # ours: removed because its time was over
+
+
+def new_event_id() -> str:
+    """Return 128 random bits; receivers know a repeated event by them."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookEvent:
+    """What happened, or is about to happen."""
+
+    type: HookType
+    upload: Upload
+    request: RequestInfo | None  # None: nobody asked, the server itself did it
+    id: str = field(default_factory=new_event_id)  # the same each time it is delivered
+    at: float | None = None  # seconds since the epoch; None: not known
+    operation: Operation | None = None  # pre-access: what is asked for
+    cause: str | None = None  # post-interrupt: code of the error that ended the body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseChange:
+    """What a hook wants the client to be answered; the rest stays as it is."""
+
+    status: int | None = None
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookReply:
+    """What a hook wants changed."""
+
+    id: str | None = None  # pre-create: use this id instead
+    metadata: Mapping[str, str] | None = None  # pre-create: replace the metadata
+    storage_path: str | None = None  # pre-create: where below the directory the bytes go
+    reject: bool = False  # pre-access, pre-create, pre-terminate: refuse
+    stop: bool = False  # post-receive: end the upload and remove it
+    response: ResponseChange | None = None
+
+
+@runtime_checkable
+class Hooks(Protocol):
+    """The application's say in what happens to uploads."""
+
+    def listens_to(self, event: HookType) -> bool:
+        """Whether `call` would do anything for such an event."""
+
+    async def call(self, event: HookEvent) -> HookReply | None:
+        """Call the hook, if there is one for this event.
+
+        ``pre-`` hooks may raise a TusError to refuse. What a ``post-`` hook raises means that
+        it was not delivered, and is to be tried again.
+        """
