@@ -36,8 +36,9 @@ from .protocol.model import (
     Limits,
 )
 from .protocol.tus1 import Tus1
+from .service.access import allow_all
 from .service.janitor import Janitor
-from .service.uploads import Policy, Uploads, allow_all
+from .service.uploads import Policy, Uploads
 from .web.app import make_application
 from .web.cors import Cors
 from .web.direct import BufferPool

@@ -124,6 +124,21 @@ async def test_a_checkpoint_without_its_bytes_is_damage(
         await store.get(ID)
 
 
+async def test_what_is_damaged_can_be_claimed_to_be_removed(
+    store: FileOffsets, directory: Path
+) -> None:
+    """Whoever says that it may be damaged gets the record, with no byte, and can remove it."""
+    await add(store, directory, replace(UPLOAD, offset=4, checkpoint=4, owner="ann"), b"abc")
+    assert (await store.get(ID, damaged=True)).owner == "ann"
+    with pytest.raises(UploadDamaged):
+        async with store.claim(ID, timeout_s=0):
+            pass
+    async with store.claim(ID, timeout_s=0, damaged=True) as claim:
+        assert claim.upload.offset == 0
+        await claim.remove()
+    assert not (directory / f"{ID}.info").exists()
+
+
 async def test_a_creation_cut_short_is_not_there(store: FileOffsets, directory: Path) -> None:
     """A record that promised nothing and has no data file is no upload."""
     await add(store, directory, UPLOAD)

@@ -38,7 +38,8 @@ from tusd_py.protocol.model import (
     UploadId,
     Whole,
 )
-from tusd_py.service.uploads import Policy, Uploads, allow_all
+from tusd_py.service.access import allow_all
+from tusd_py.service.uploads import Policy, Uploads
 
 REQUEST = RequestInfo(method="PATCH", uri="/files/", remote="127.0.0.1", headers={})
 SOON_S = 5.0

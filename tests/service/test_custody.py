@@ -68,8 +68,10 @@ class LeasedOffsets(MemoryOffsets):
             yield self._leased(claim)
 
     @contextlib.asynccontextmanager
-    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[MemoryClaim]:
-        async with super().claim(upload_id, timeout_s=timeout_s) as claim:
+    async def claim(
+        self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False
+    ) -> AsyncIterator[MemoryClaim]:
+        async with super().claim(upload_id, timeout_s=timeout_s, damaged=damaged) as claim:
             yield self._leased(claim, seized=self.seized)
 
     def _leased(self, claim: MemoryClaim, *, seized: bool = False) -> MemoryClaim:

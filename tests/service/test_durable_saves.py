@@ -36,8 +36,10 @@ class NotedOffsets(MemoryOffsets):
         self.durable: list[bool] = []
 
     @contextlib.asynccontextmanager
-    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[MemoryClaim]:
-        async with super().claim(upload_id, timeout_s=timeout_s) as claim:
+    async def claim(
+        self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False
+    ) -> AsyncIterator[MemoryClaim]:
+        async with super().claim(upload_id, timeout_s=timeout_s, damaged=damaged) as claim:
             claim.__class__ = NotedClaim
             claim.durable = self.durable  # type: ignore[attr-defined]
             yield claim

@@ -44,9 +44,11 @@ class CountedOffsets(MemoryOffsets):
         self.claims = 0
 
     @contextlib.asynccontextmanager
-    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[MemoryClaim]:
+    async def claim(
+        self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False
+    ) -> AsyncIterator[MemoryClaim]:
         self.claims += 1
-        async with super().claim(upload_id, timeout_s=timeout_s) as claim:
+        async with super().claim(upload_id, timeout_s=timeout_s, damaged=damaged) as claim:
             yield claim
 
 

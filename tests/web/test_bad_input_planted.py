@@ -104,3 +104,19 @@ def test_a_record_that_is_a_link_is_not_followed(incomplete: Target, canary: Pat
     assert_refused(incomplete.patch(body=MISSING), 404, 410, 503)
     assert elsewhere.read_bytes() == content
     assert record.is_symlink()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_an_upload_without_its_bytes_can_be_removed(server: Server, damage: str) -> None:
+    """What lacks bytes is 410 to all but DELETE, which removes what is left of it."""
+    upload = new_target(server, ("Upload-Length", "3"))
+    if damage == "gone":
+        upload.file.unlink()
+    else:
+        os.truncate(upload.file, 1)
+    assert upload.inspect().status == 410
+    assert_refused(upload.patch(), 410)
+    assert_refused(upload.send(request("GET", upload.path), "GET"), 410)
+    upload.delete()
+    assert upload.inspect().status == 404
+    assert not list(server.upload_dir.glob(f"{upload.file.name}*"))

@@ -254,6 +254,38 @@ async def test_without_a_token_nothing_is_told(shared: Client) -> None:
     assert (await shared.options(path)).status == 200  # browsers send none with a preflight
 
 
+async def test_who_may_not_ask_cannot_tell_what_there_is(shared: Client) -> None:
+    """A51: without a token, a missing upload answers like one that is there, word for word."""
+    path = await new_upload(shared, **ANN)
+    for method, headers, data in requests_on(path):
+        theirs = await shared.request(method, path, headers=headers, data=data)
+        nobodys = await shared.request(method, f"/{'0' * 32}", headers=headers, data=data)
+        assert theirs.status == nobodys.status == 401
+        assert await theirs.text() == await nobodys.text()
+        assert set(theirs.headers) == set(nobodys.headers)
+
+
+async def test_missing_and_foreign_uploads_take_the_same_steps(
+    aiohttp_client: MakeClient,
+) -> None:
+    """A51: for both, one record is looked for and the application is asked once: no more tells."""
+    asked: list[tuple[Operation, bool]] = []
+
+    async def note(access: Access) -> str | None:
+        asked.append((access.operation, access.upload is None))
+        return await by_token(access)
+
+    client = await aiohttp_client(memory_app(authorize=note))
+    path = await new_upload(client, **ANN)
+    asked.clear()
+    for method, headers, data in requests_on(path):
+        for place in (path, f"/{'0' * 32}"):
+            answer = await client.request(method, place, headers=headers | BOB, data=data)
+            assert answer.status == 404
+    assert [operation for operation, _ in asked[::2]] == [operation for operation, _ in asked[1::2]]
+    assert [missing for _, missing in asked] == [False, True] * 6
+
+
 async def test_a_permission_can_be_refused(shared: Client) -> None:
     """Forbidden is 403, for what is forbidden only."""
     guest = {"Authorization": "guest"}
@@ -313,6 +345,9 @@ async def test_head_never_tells_of_a_fault_of_ours(
     client = await aiohttp_client(memory_app(authorize=fail))
     path = await new_upload(client)
     assert (await client.head(path, headers=V)).status == 423
+    override = V | {"X-HTTP-Method-Override": "HEAD"}
+    for method in ("POST", "GET", "PATCH"):
+        assert (await client.request(method, path, headers=override)).status == 423
     assert "ZeroDivisionError" in caplog.text
 
 

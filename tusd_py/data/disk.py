@@ -199,7 +199,10 @@ class DiskData:
         def unlink() -> None:
             path = Path(path_of(upload))
             with mapped_os_errors():
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except IsADirectoryError:  # planted: nothing of ours
+                    raise UploadDamaged from None
                 if path.parent != self._directory and path.parent.is_dir():
                     sync_parents(path, self._directory)
 

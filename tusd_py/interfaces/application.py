@@ -40,7 +40,7 @@ class Access:
 
     operation: Operation
     request: RequestInfo
-    upload: Upload | None  # None: it is about to be created
+    upload: Upload | None  # None: it is about to be created, or there is none of that id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

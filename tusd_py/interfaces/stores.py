@@ -96,19 +96,25 @@ class OffsetStore(Protocol):
             UploadExists: the id is taken; that upload is unchanged, and nobody is disturbed.
         """
 
-    async def get(self, upload_id: UploadId) -> Upload:
+    async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         """Return the record as it stands, without a claim and without disturbing a holder.
+
+        Args:
+            damaged: also of an upload whose bytes are missing; only good to remove it.
 
         Raises:
             UploadNotFound, UploadDamaged
         """
 
-    def claim(self, upload_id: UploadId, *, timeout_s: float) -> AbstractAsyncContextManager[Claim]:
+    def claim(
+        self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False
+    ) -> AbstractAsyncContextManager[Claim]:
         """Ask the holder to leave, wait for it, and claim the upload.
 
         Claims are granted in the order of asking within a process. Leaving the context gives
         the claim back whatever happened inside. A cancelled wait leaves nothing behind.
         With a `timeout_s` of 0 nobody is disturbed: the upload is free, or it is locked.
+        `damaged` is as for `get`.
 
         Raises:
             UploadNotFound, UploadDamaged

@@ -85,12 +85,12 @@ class RecordDirectory:
                 sync_parents(Path(path), self._directory)
         return Locked(file, upload, content)
 
-    def get(self, upload_id: UploadId) -> Upload:
+    def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         """See `OffsetStore.get`."""
         with self._open(upload_id) as file:
-            return self._understand(upload_id, _content_of(file)).upload
+            return self._understand(upload_id, _content_of(file), damaged=damaged).upload
 
-    def try_lock(self, upload_id: UploadId) -> Locked | None:
+    def try_lock(self, upload_id: UploadId, *, damaged: bool = False) -> Locked | None:
         """Lock the record, or return None while somebody else has it."""
         while True:
             with contextlib.ExitStack() as closing:
@@ -102,7 +102,7 @@ class RecordDirectory:
                 # If not, it was replaced or removed between open and lock: look again.
                 if self._is_current(upload_id, file):
                     content = _content_of(file)
-                    upload = self._understand(upload_id, content).upload
+                    upload = self._understand(upload_id, content, damaged=damaged).upload
                     closing.pop_all()
                     return Locked(file, upload, content)
 
@@ -152,12 +152,20 @@ class RecordDirectory:
             except (FileNotFoundError, NotADirectoryError):
                 raise UploadNotFound from None
 
-    def _understand(self, upload_id: UploadId, content: bytes) -> Record:
-        """Return the record with the offset that counts and the place where the bytes are."""
+    def _understand(self, upload_id: UploadId, content: bytes, *, damaged: bool = False) -> Record:
+        """Return the record with the offset that counts and the place where the bytes are.
+
+        Of an upload that may be `damaged`, and is, no byte counts.
+        """
         record = parse_record(content)
         upload = record.upload
-        place, size = self._find_data(upload_id, record)
-        offset = record.offset_for(size, self._boot)
+        place, offset = self._directory / upload_id, 0
+        try:
+            place, size = self._find_data(upload_id, record)
+            offset = record.offset_for(size, self._boot)
+        except UploadDamaged:
+            if not damaged:
+                raise
         upload = replace(
             upload,
             id=upload_id,

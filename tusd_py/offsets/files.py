@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -57,8 +58,8 @@ class FileOffsets:
     async def close(self) -> None:
         await self._bell.close()
 
-    async def get(self, upload_id: UploadId) -> Upload:
-        return await self.run(self.records.get, upload_id)
+    async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
+        return await self.run(self.records.get, upload_id, damaged=damaged)
 
     def create(self, upload: Upload, *, durable: bool = False) -> FileClaim:
         turn = self._turns.take(upload.id, timeout_s=0, if_busy=UploadExists)
@@ -69,12 +70,13 @@ class FileOffsets:
 
         return FileClaim(self, upload.id, turn, take)
 
-    def claim(self, upload_id: UploadId, *, timeout_s: float) -> FileClaim:
+    def claim(self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False) -> FileClaim:
         turn = self._turns.take(upload_id, timeout_s=timeout_s)
         deadline = asyncio.get_running_loop().time() + timeout_s
 
         async def take(claim: FileClaim) -> None:
-            await self._wait_locked(claim, upload_id, deadline)
+            try_lock = partial(claim.try_lock, damaged=damaged)
+            await self._wait_locked(try_lock, upload_id, deadline)
 
         return FileClaim(self, upload_id, turn, take)
 
@@ -106,10 +108,12 @@ class FileOffsets:
 
     # --- between processes
 
-    async def _wait_locked(self, claim: FileClaim, upload_id: UploadId, deadline: float) -> None:
+    async def _wait_locked(
+        self, try_lock: Callable[[], bool], upload_id: UploadId, deadline: float
+    ) -> None:
         """Take the kernel lock; while another process has it, ring for it and try again."""
         loop = asyncio.get_running_loop()
-        while not await self.run(claim.try_lock):
+        while not await self.run(try_lock):
             if (remaining := deadline - loop.time()) <= 0:
                 raise UploadLocked
             freed = self._freed[upload_id] = asyncio.Event()
@@ -213,9 +217,9 @@ class FileClaim:
         """Make the record, and hold it (blocks)."""
         self._held = self._records.add(upload, durable=durable)
 
-    def try_lock(self) -> bool:
+    def try_lock(self, *, damaged: bool) -> bool:
         """Take the lock, if nobody else has it (blocks)."""
-        self._held = self._records.try_lock(self._upload_id)
+        self._held = self._records.try_lock(self._upload_id, damaged=damaged)
         return self._held is not None
 
     def _replace(self, upload: Upload, content: bytes, *, durable: bool) -> None:

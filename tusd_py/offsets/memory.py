@@ -31,14 +31,16 @@ class MemoryOffsets:
             self._uploads[upload.id] = upload
             yield MemoryClaim(self._uploads, upload, turn)
 
-    async def get(self, upload_id: UploadId) -> Upload:
+    async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         try:
             return self._uploads[upload_id]
         except KeyError:
             raise UploadNotFound from None
 
     @contextlib.asynccontextmanager
-    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[MemoryClaim]:
+    async def claim(
+        self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False
+    ) -> AsyncIterator[MemoryClaim]:
         await self.get(upload_id)  # do not disturb anybody for an upload that is not there
         async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
             yield MemoryClaim(self._uploads, await self.get(upload_id), turn)

@@ -15,7 +15,14 @@ from dataclasses import replace
 from typing import Final
 
 from ..filesystem.work import FileWork
-from ..protocol.errors import StoreUnavailable, TusError, UploadExists, UploadLocked, UploadNotFound
+from ..protocol.errors import (
+    StoreUnavailable,
+    TusError,
+    UploadDamaged,
+    UploadExists,
+    UploadLocked,
+    UploadNotFound,
+)
 from ..protocol.model import Upload, UploadId
 from .redis_address import RedisOptions
 from .redis_claims import ClaimEvents, RedisClaim, Shared
@@ -97,7 +104,7 @@ class RedisOffsets:
 
     # --- records
 
-    async def get(self, upload_id: UploadId) -> Upload:
+    async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         record, offset = await self._link.fields(upload_id, "record", "offset")
         if record is not None and offset is not None:
             return counted(parse_stored(record, offset, self._copies), self._copies)
@@ -161,13 +168,19 @@ class RedisOffsets:
             yield claim
 
     @contextlib.asynccontextmanager
-    async def claim(self, upload_id: UploadId, *, timeout_s: float) -> AsyncIterator[RedisClaim]:
+    async def claim(
+        self, upload_id: UploadId, *, timeout_s: float, damaged: bool = False
+    ) -> AsyncIterator[RedisClaim]:
         deadline = asyncio.get_running_loop().time() + timeout_s
         async with (
             self._turns.take(upload_id, timeout_s=timeout_s) as turn,
             self._holding(upload_id, turn) as claim,
         ):
-            await self._wait_granted(claim, deadline, ask=timeout_s > 0)
+            try:
+                await self._wait_granted(claim, deadline, ask=timeout_s > 0)
+            except UploadDamaged:
+                if not (damaged and claim.fence):  # without one not even the record is known
+                    raise
             yield claim
 
     @contextlib.asynccontextmanager

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from ..interfaces import (
-    Access,
     Authorize,
     Body,
     Claim,
@@ -49,7 +48,6 @@ from ..protocol.errors import (
     TusError,
     UnexpectedEOF,
     UploadInterrupted,
-    UploadNotFound,
 )
 from ..protocol.model import (
     Capabilities,
@@ -67,6 +65,7 @@ from ..protocol.rules import (
     plan_final,
     plan_inspect,
 )
+from .access import Gate, allow_all
 from .assembly import Assembly
 from .completion import Completion, Notify
 from .custody import Custody
@@ -78,11 +77,6 @@ from .transfer import Keeping
 def new_upload_id() -> UploadId:
     """Return 128 random bits as tusd writes them; whoever knows an id may use the upload."""
     return UploadId(secrets.token_hex(16))
-
-
-async def allow_all(access: Access) -> str | None:
-    """Allow everybody everything, on behalf of nobody in particular."""
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +116,7 @@ class Uploads:
         self._data = data
         self._policy = policy
         self._hooks = hooks
-        self._authorize = authorize
+        self._gate = Gate(offsets, authorize)
         notify = Notify(hooks)
         self._notify = notify
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
@@ -155,7 +149,7 @@ class Uploads:
             TusError: nothing was created, except after `InsufficientStorage` and the like.
         """
         self._intake.check_running()
-        grant = await self._ask(Access(operation=Operation.CREATE, request=request, upload=None))
+        grant = await self._gate.grant_new(request)
         new = await self._plan_create(create, grant, request)
         new = replace(new, storage=self._data.place(new.id))
         whole, body = await self._intake.read_whole(new, create.body, body)
@@ -177,8 +171,7 @@ class Uploads:
         Raises:
             UploadNotFound, UploadExpired, UploadDamaged, UploadLocked
         """
-        upload = await self._offsets.get(inspect.id)
-        await self._check_access(Operation.INSPECT, upload, request)
+        upload = await self._gate.find(Operation.INSPECT, inspect.id, request)
         if upload.finished:  # nobody can change it any more
             return Inspected(plan_inspect(upload, now=self._policy.clock()))
         if isinstance(upload.kind, Final):
@@ -203,7 +196,7 @@ class Uploads:
             TusError: what arrived before is kept, unless a checksum was announced.
         """
         self._intake.check_running()
-        await self._check_access_by_id(Operation.APPEND, append.id, request)
+        await self._gate.check(Operation.APPEND, append.id, request)
         if self._assembly.is_joining(append.id):
             raise ModifyFinal  # to ask for the claim would only stop the joining
         async with self._claim(append.id) as claim:
@@ -226,14 +219,15 @@ class Uploads:
         return Appended(upload)
 
     async def terminate(self, terminate: Terminate, request: RequestInfo) -> Terminated:
-        """DELETE: remove the upload, whatever is being done to it.
+        """DELETE: remove the upload, whatever is being done to it, and if its bytes are missing.
 
         Raises:
             UploadNotFound, UploadExpired, UploadLocked, TerminationRejected
+            UploadDamaged: not even its record can be read, or what is there is no file of ours.
         """
         self._intake.check_running()
-        await self._check_access_by_id(Operation.TERMINATE, terminate.id, request)
-        async with self._claim(terminate.id) as claim:
+        await self._gate.check(Operation.TERMINATE, terminate.id, request, damaged=True)
+        async with self._claim(terminate.id, damaged=True) as claim:
             upload = plan_inspect(claim.upload, now=self._policy.clock())
             await self._hooks.call(
                 HookEvent(type=HookType.PRE_TERMINATE, upload=upload, request=request)
@@ -248,8 +242,7 @@ class Uploads:
         Raises:
             UploadNotFound, UploadExpired, UploadDamaged, IncompleteUpload
         """
-        upload = await self._offsets.get(fetch.id)
-        await self._check_access(Operation.FETCH, upload, request)
+        upload = await self._gate.find(Operation.FETCH, fetch.id, request)
         return plan_fetch(upload, now=self._policy.clock())
 
     def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -270,8 +263,11 @@ class Uploads:
 
     # --- steps
 
-    def _claim(self, upload_id: UploadId) -> AbstractAsyncContextManager[Claim]:
-        return self._offsets.claim(upload_id, timeout_s=self._policy.acquire_lock_timeout_s)
+    def _claim(
+        self, upload_id: UploadId, *, damaged: bool = False
+    ) -> AbstractAsyncContextManager[Claim]:
+        timeout_s = self._policy.acquire_lock_timeout_s
+        return self._offsets.claim(upload_id, timeout_s=timeout_s, damaged=damaged)
 
     async def _plan_create(self, create: Create, grant: Grant, request: RequestInfo) -> Upload:
         upload = plan_create(
@@ -296,10 +292,8 @@ class Uploads:
         return upload if reply is None else apply_reply(upload, reply)
 
     async def _parts(self, final: Final, request: RequestInfo) -> Sequence[Upload]:
-        parts = [await self._offsets.get(part) for part in final.parts]
-        for part in parts:
-            await self._check_access(Operation.CONCATENATE, part, request)
-        return parts
+        concatenate = Operation.CONCATENATE
+        return [await self._gate.find(concatenate, part, request) for part in final.parts]
 
     async def _make(self, claim: Claim, content: bytes) -> None:
         """Store the first bytes of a new upload, and keep no record of it if that fails."""
@@ -366,24 +360,6 @@ class Uploads:
         await self._notify(HookType.POST_FINISH, upload, request)
         if isinstance(upload.kind, Partial):
             self._assembly.part_completed(upload.id)
-
-    async def _check_access_by_id(
-        self, operation: Operation, upload_id: UploadId, request: RequestInfo
-    ) -> None:
-        # Without authorisation the record that comes with the claim is all that is needed.
-        if self._authorize is not allow_all:
-            await self._check_access(operation, await self._offsets.get(upload_id), request)
-
-    async def _check_access(
-        self, operation: Operation, upload: Upload, request: RequestInfo
-    ) -> None:
-        access = Access(operation=operation, request=request, upload=upload)
-        if (await self._ask(access)).owner != upload.owner:
-            raise UploadNotFound  # looks like one that does not exist
-
-    async def _ask(self, access: Access) -> Grant:
-        granted = await self._authorize(access)
-        return granted if isinstance(granted, Grant) else Grant(owner=granted)
 
 
 # The client can go on with a PATCH after these.

@@ -211,7 +211,8 @@ def _info_of(request: web.Request, method: str) -> RequestInfo:
 
 
 def _render_error(request: web.Request, error: TusError) -> web.Response:
-    if request.method == hdrs.METH_HEAD and error.status >= 500:
+    override = request.headers.get("X-HTTP-Method-Override")
+    if hdrs.METH_HEAD in (request.method, override) and error.status >= 500:
         # tus-js-client starts over from byte 0 after a 5xx on HEAD, but waits after a 423.
         error = UploadLocked()
     response = web.Response(

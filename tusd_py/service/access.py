@@ -1,0 +1,77 @@
+"""Who may do what: asks the application, and tells others nothing about an upload."""
+
+from __future__ import annotations
+
+from ..interfaces import Access, Authorize, Grant, OffsetStore, Operation, RequestInfo
+from ..protocol.errors import UploadNotFound
+from ..protocol.model import Upload, UploadId
+
+
+async def allow_all(access: Access) -> str | None:
+    """Allow everybody everything, on behalf of nobody in particular."""
+    return None
+
+
+class Gate:
+    """What every operation passes before anything is claimed or changed.
+
+    A missing upload and one of somebody else take the same steps: one record is looked for, the
+    application is asked, and the answer is `UploadNotFound`.
+    """
+
+    def __init__(self, offsets: OffsetStore, authorize: Authorize) -> None:
+        self._offsets = offsets
+        self._authorize = authorize
+
+    async def grant_new(self, request: RequestInfo) -> Grant:
+        """Return what is granted to whoever is about to create an upload."""
+        return await self._ask(Operation.CREATE, None, request)
+
+    async def find(
+        self,
+        operation: Operation,
+        upload_id: UploadId,
+        request: RequestInfo,
+        *,
+        damaged: bool = False,
+    ) -> Upload:
+        """Return the record of an upload if the operation may be done to it.
+
+        Args:
+            damaged: see `OffsetStore.get`.
+
+        Raises:
+            UploadNotFound: there is none, or it belongs to somebody else.
+            TusError: what the application refuses with, whether there is such an upload or not.
+        """
+        try:
+            upload = await self._offsets.get(upload_id, damaged=damaged)
+        except UploadNotFound:
+            # Who may not even ask must not learn from the answer that there is nothing.
+            await self._ask(operation, None, request)
+            raise
+        if (await self._ask(operation, upload, request)).owner != upload.owner:
+            raise UploadNotFound
+        return upload
+
+    async def check(
+        self,
+        operation: Operation,
+        upload_id: UploadId,
+        request: RequestInfo,
+        *,
+        damaged: bool = False,
+    ) -> None:
+        """Do as `find`, where the record comes again with the claim.
+
+        Without authorisation that one is enough, and nothing is looked up here.
+        """
+        if self._authorize is not allow_all:
+            await self.find(operation, upload_id, request, damaged=damaged)
+
+    async def _ask(
+        self, operation: Operation, upload: Upload | None, request: RequestInfo
+    ) -> Grant:
+        access = Access(operation=operation, request=request, upload=upload)
+        granted = await self._authorize(access)
+        return granted if isinstance(granted, Grant) else Grant(owner=granted)
