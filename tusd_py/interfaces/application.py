@@ -124,14 +124,31 @@ class HookReply:
 
 @runtime_checkable
 class Hooks(Protocol):
-    """The application's say in what happens to uploads."""
+    """The application's say in what happens to uploads.
+
+    ``pre-`` events and ``post-receive`` are put to `call`; all others go through the outbox and
+    from there to `tell`, once for each receiver.
+    """
 
     def listens_to(self, event: HookType) -> bool:
         """Whether `call` would do anything for such an event."""
 
-    async def call(self, event: HookEvent) -> HookReply | None:
-        """Call the hook, if there is one for this event.
+    def receivers(self, event: HookType) -> Sequence[str]:
+        """Return the names of those that want to be told of such an event, in any order.
 
-        ``pre-`` hooks may raise a TusError to refuse. What a ``post-`` hook raises means that
-        it was not delivered, and is to be tried again.
+        Names stay the same over restarts: what was not delivered is kept by them.
+        """
+
+    async def call(self, event: HookEvent) -> HookReply | None:
+        """Ask the hook, if there is one for this event.
+
+        Raises:
+            TusError: it refuses, or cannot be asked.
+        """
+
+    async def tell(self, event: HookEvent, receiver: str) -> None:
+        """Tell one receiver what happened.
+
+        Raises:
+            Exception: it was not told, and must be again.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,10 +21,11 @@ class EventState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One event in the outbox."""
+    """One event in the outbox, for one receiver."""
 
     event: HookEvent
-    state: EventState
+    receiver: str
+    state: EventState = EventState.PREPARED
     attempts: int = 0  # that failed
     due_at: float = 0.0  # seconds since the epoch: not to be delivered before
     error: str | None = None  # of the last attempt
@@ -35,7 +36,7 @@ class Outbox(Protocol):
 
     An event is prepared before what it tells of is saved, and confirmed after: so none is lost
     and none is told that did not happen, whenever the process dies. Both are done under the
-    claim of the upload.
+    claim of the upload. Each receiver has its own queue for each upload.
     """
 
     async def open(self) -> None:
@@ -44,7 +45,7 @@ class Outbox(Protocol):
     async def close(self) -> None:
         """Give back what `open` took."""
 
-    async def prepare(self, events: Sequence[HookEvent]) -> None:
+    async def prepare(self, entries: Sequence[Entry], now: float) -> None:
         """Keep events that are about to happen to one upload, in their order.
 
         When it returns they survive whatever the durability of the server promises.
@@ -68,17 +69,28 @@ class Outbox(Protocol):
         """
 
     async def unsettled(self, upload_id: UploadId) -> Sequence[HookEvent]:
-        """Return what is prepared for an upload, in order; the caller holds its claim."""
+        """Return what is prepared for an upload, in order; the caller holds its claim.
 
-    def abandoned(self, before: float) -> AsyncIterator[UploadId]:
-        """Iterate over uploads with events that were prepared before that time, in any order."""
+        Raises:
+            StoreUnavailable
+        """
+
+    async def abandoned(self, before: float) -> Sequence[UploadId]:
+        """Return uploads with events that were prepared before that time, not all at once.
+
+        Raises:
+            StoreUnavailable
+        """
 
     async def lease(self, now: float, lease_s: float, limit: int) -> Sequence[Entry]:
         """Return pending events that are due, and keep them from others for `lease_s` seconds.
 
-        Of each upload only the first pending one is returned, so its events stay in order; an
-        event that was given up, or is not yet due, holds up those after it only while it is
-        pending. Whoever dies loses its leases after `lease_s`.
+        Of each upload and receiver only the first event is looked at, so that they stay in
+        order; those that were given up hold up nobody. Who dies loses its leases after
+        `lease_s`.
+
+        Raises:
+            StoreUnavailable
         """
 
     async def done(self, entry: Entry) -> None:
@@ -90,11 +102,14 @@ class Outbox(Protocol):
     async def give_up(self, entry: Entry, *, error: str) -> None:
         """Keep an event, but do not try any more until somebody calls `retry`."""
 
-    def entries(self) -> AsyncIterator[Entry]:
-        """Iterate over everything that is kept, oldest first."""
+    async def entries(self, limit: int) -> Sequence[Entry]:
+        """Return what is kept, oldest first, but no more than `limit`."""
+
+    async def counts(self) -> Mapping[EventState, int]:
+        """Return how many entries are in each state."""
 
     async def retry(self, event_id: str | None, now: float) -> int:
-        """Make an event, or all of them for None, due now; return how many that were."""
+        """Make an event that was not delivered due now, or all for None; return how many."""
 
     async def wait(self, timeout_s: float) -> None:
         """Return when an event may have become due, or after `timeout_s` seconds."""
