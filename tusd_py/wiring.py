@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +14,12 @@ from aiohttp import web
 from .config import Settings, SettingsError
 from .data.disk import DiskData
 from .filesystem.lanes import Lanes
+from .filesystem.new_files import PRIVATE_FOLDER
 from .filesystem.work import FileWork
+from .hooks.outbox_memory import MemoryOutbox
+from .hooks.outbox_sqlite import SqliteOutbox
 from .hooks.python import HookCallable, PythonHooks
-from .interfaces import Authorize, DataStore, Durability, Hooks, OffsetStore
+from .interfaces import Authorize, DataStore, Durability, Hooks, HookType, OffsetStore, Outbox
 from .offsets.files import FileOffsets
 from .offsets.redis import RedisOffsets
 from .offsets.redis_address import RedisAddress, RedisOptions
@@ -37,6 +40,8 @@ from .protocol.model import (
 )
 from .protocol.tus1 import Tus1
 from .service.access import allow_all
+from .service.announce import Announcer
+from .service.delivery import Delivery, Patience
 from .service.janitor import Janitor
 from .service.uploads import Policy, Uploads
 from .web.app import make_application
@@ -49,15 +54,18 @@ from .web.place import Surroundings
 _POOL_BYTES = 16 * 1024 * 1024
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
+# What has not been delivered by then is, after the next start.
+_LAST_DELIVERIES_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The two stores, and the threads they share."""
+    """Where everything is kept, and the threads that two of the stores share."""
 
     offsets: OffsetStore
     data: DataStore
     lanes: Lanes | None = None
+    outbox: Outbox = field(default_factory=MemoryOutbox)
 
 
 def create_app(
@@ -89,7 +97,15 @@ def create_app(
     )
     if not isinstance(hooks, Hooks):
         hooks = PythonHooks(hooks)
-    uploads = Uploads(stores.offsets, stores.data, policy, hooks=hooks, authorize=authorize)
+    uploads = Uploads(
+        stores.offsets,
+        stores.data,
+        policy,
+        hooks=hooks,
+        announcer=Announcer(hooks, stores.outbox, policy.clock),
+        authorize=authorize,
+    )
+    delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=Patience())
     janitor = Janitor(
         uploads,
         stores.offsets,
@@ -107,23 +123,42 @@ def create_app(
         idle_timeout_s=settings.network_timeout,
         pool=BufferPool(_POOL_BYTES),
     )
-    return make_application(handlers, lambda: _running(stores, uploads, janitor))
+    told = any(hooks.receivers(event) for event in HookType)
+    return make_application(
+        handlers, lambda: _running(stores, uploads, janitor, delivery if told else None)
+    )
 
 
 @contextlib.asynccontextmanager
-async def _running(stores: Stores, uploads: Uploads, janitor: Janitor) -> AsyncIterator[None]:
-    """Open everything in order, sweep from time to time, and close in reverse."""
+async def _running(
+    stores: Stores, uploads: Uploads, janitor: Janitor, delivery: Delivery | None
+) -> AsyncIterator[None]:
+    """Open everything in order, do what goes on in the background, and close in reverse.
+
+    Args:
+        delivery: None when nobody wants to be told of anything.
+    """
     if stores.lanes is not None:
         stores.lanes.start()
     await stores.data.open()
     await stores.offsets.open()
-    sweeping = asyncio.create_task(janitor.run(), name="janitor")
+    background = [asyncio.create_task(janitor.run(), name="janitor")]
+    if delivery is not None:
+        await stores.outbox.open()
+        background += [
+            asyncio.create_task(uploads.settle_events(), name="settle events"),
+            asyncio.create_task(delivery.run(), name="delivery"),
+        ]
     try:
         yield
     finally:
-        sweeping.cancel()
-        await asyncio.wait([sweeping])
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
         await uploads.close()
+        if delivery is not None:
+            await delivery.close(_LAST_DELIVERIES_S)
+            await stores.outbox.close()
         await stores.offsets.close()
         await stores.data.close()
         if stores.lanes is not None:
@@ -193,15 +228,19 @@ def _stores(settings: Settings) -> Stores:
         file_mode=settings.file_perms,
         fenced=settings.redis_url is not None,
     )
+    outbox = SqliteOutbox(
+        directory / PRIVATE_FOLDER / "outbox.sqlite",
+        durable=settings.durability is not Durability.NONE,
+    )
     if settings.redis_url is not None:
-        return Stores(_redis_offsets(settings, run), data, lanes)
+        return Stores(_redis_offsets(settings, run), data, lanes, outbox)
     offsets = FileOffsets(
         directory,
         run,
         checkpoints=settings.durability is not Durability.NONE,
         file_mode=settings.file_perms,
     )
-    return Stores(offsets, data, lanes)
+    return Stores(offsets, data, lanes, outbox)
 
 
 def _capabilities(settings: Settings, data: DataStore, *, trailers: bool) -> Capabilities:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from tests.support.bodies import ScriptedBody
 from tusd_py.data.memory import MemoryData
+from tusd_py.hooks.outbox_memory import MemoryOutbox
 from tusd_py.interfaces import (
     Authorize,
     Body,
@@ -39,6 +40,7 @@ from tusd_py.protocol.model import (
     Whole,
 )
 from tusd_py.service.access import allow_all
+from tusd_py.service.announce import Announcer
 from tusd_py.service.uploads import Policy, Uploads
 
 REQUEST = RequestInfo(method="PATCH", uri="/files/", remote="127.0.0.1", headers={})
@@ -60,6 +62,12 @@ class SaidHooks:
 
     def listens_to(self, event: HookType) -> bool:
         return event not in self.deaf_to
+
+    def receivers(self, event: HookType) -> list[str]:
+        return ["test"] if self.listens_to(event) else []
+
+    async def tell(self, event: HookEvent, receiver: str) -> None:
+        raise AssertionError("nothing is delivered here; see NotingOutbox")
 
     async def call(self, event: HookEvent) -> HookReply | None:
         self.events.append(event)
@@ -85,6 +93,26 @@ class SaidHooks:
             }:
                 self._called.clear()
                 await self._called.wait()
+
+
+class Death(Exception):
+    """The process ends here."""
+
+
+class NotingOutbox(MemoryOutbox):
+    """Notes events as soon as they may be delivered, among those that hooks were asked about."""
+
+    def __init__(self, hooks: SaidHooks) -> None:
+        super().__init__()
+        self._hooks = hooks
+        self.dies = False
+
+    async def confirm(self, events: Sequence[HookEvent]) -> None:
+        if self.dies:
+            raise Death
+        await super().confirm(events)
+        for event in events:
+            await self._hooks.call(event)
 
 
 class House:
@@ -115,8 +143,14 @@ class House:
             clock=lambda: self.now,
             new_id=lambda: UploadId(f"upload-{next(ids)}"),
         )
+        self.outbox = NotingOutbox(self.hooks)
         self.uploads = Uploads(
-            self.offsets, self.data, self.policy, hooks=self.hooks, authorize=authorize
+            self.offsets,
+            self.data,
+            self.policy,
+            hooks=self.hooks,
+            announcer=Announcer(self.hooks, self.outbox, self.policy.clock),
+            authorize=authorize,
         )
 
     async def create(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
 from tusd_py.data.memory import MemoryData
 from tusd_py.interfaces import HookEvent, HookReply, HookType
-from tusd_py.offsets.memory import MemoryOffsets
+from tusd_py.offsets.memory import MemoryClaim, MemoryOffsets
 from tusd_py.protocol.errors import (
     IncompleteUpload,
     InsufficientStorage,
@@ -226,20 +227,35 @@ async def test_after_closing_nothing_is_joined() -> None:
     assert not (await house.record(final)).finished
 
 
+class Between(MemoryOffsets):
+    """Lets something happen between the creation of an upload and what its creator does next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.then: Callable[[Upload], Awaitable[None]] | None = None
+
+    @contextlib.asynccontextmanager
+    async def create(self, upload: Upload, *, durable: bool = False) -> AsyncIterator[MemoryClaim]:
+        async with super().create(upload, durable=durable) as claim:
+            yield claim
+        if self.then is not None:
+            await self.then(upload)
+
+
 async def test_who_asks_early_does_not_start_it_twice() -> None:
     """A HEAD between creation and join, by whoever knows the id already, does no harm."""
     data = HeldData()
     data.go.set()
-    house = House(data=data)
+    offsets = Between()
+    house = House(data=data, offsets=offsets)
     part = await house.part(b"abc")
     heads: list[Upload] = []
 
-    async def look(event: HookEvent) -> None:
-        if isinstance(event.upload.kind, Final):
-            heads.append(await house.head(event.upload))
-            await asyncio.sleep(0)  # the join it asked for begins
+    async def look(upload: Upload) -> None:
+        heads.append(await house.head(upload))
+        await asyncio.sleep(0)  # the join it asked for begins
 
-    house.hooks.says[HookType.POST_CREATE] = look
+    offsets.then = look
     final = await house.final(part)
     assert len(heads) == 1
     assert (await house.wait_finished(final)).offset == 3
@@ -248,7 +264,8 @@ async def test_who_asks_early_does_not_start_it_twice() -> None:
 
 async def test_another_process_may_be_faster() -> None:
     """A new final that another process joins already is left to it, not removed."""
-    house = House()
+    offsets = Between()
+    house = House(offsets=offsets)
     part = await house.part(b"abc")
     holding = asyncio.Event()
     leave = asyncio.Event()
@@ -260,12 +277,11 @@ async def test_another_process_may_be_faster() -> None:
 
     tasks: list[asyncio.Task[None]] = []
 
-    async def another_takes_it(event: HookEvent) -> None:
-        if isinstance(event.upload.kind, Final):
-            tasks.append(asyncio.create_task(take(event.upload)))
-            await holding.wait()
+    async def another_takes_it(upload: Upload) -> None:
+        tasks.append(asyncio.create_task(take(upload)))
+        await holding.wait()
 
-    house.hooks.says[HookType.POST_CREATE] = another_takes_it
+    offsets.then = another_takes_it
     final = await house.final(part)
     assert not final.finished
     leave.set()

@@ -144,7 +144,7 @@ async def test_a_cut_behind_the_last_byte_completes(house: House) -> None:
     with pytest.raises(UnexpectedEOF):
         await house.append(upload, ScriptedBody(b"abcde", end=BodyEnd.DISCONNECTED))
     assert (await house.record(upload)).finished
-    assert house.hooks.types[-2:] == ["pre-finish", "post-finish"]
+    assert house.hooks.types[-3:] == ["pre-finish", "post-finish", "post-interrupt"]
 
 
 # --- checksums

@@ -135,7 +135,7 @@ class SqliteOutbox:
             " GROUP BY event_id ORDER BY MIN(seq)",
             (upload_id,),
         )
-        return [parse_event(event) for (event,) in rows]
+        return [parse_event(str(event)) for (event,) in rows]
 
     async def abandoned(self, before: float) -> Sequence[UploadId]:
         rows = await self._select(
@@ -143,7 +143,7 @@ class SqliteOutbox:
             " LIMIT ?",
             (before, _MOST_ABANDONED),
         )
-        return [UploadId(upload_id) for (upload_id,) in rows]
+        return [UploadId(str(upload_id)) for (upload_id,) in rows]
 
     async def lease(self, now: float, lease_s: float, limit: int) -> Sequence[Entry]:
         def take() -> list[Entry]:
@@ -185,7 +185,7 @@ class SqliteOutbox:
 
     async def counts(self) -> Mapping[EventState, int]:
         rows = await self._select("SELECT state, COUNT(*) FROM outbox GROUP BY state", ())
-        return {EventState(state): count for state, count in rows}
+        return {EventState(str(state)): int(str(count)) for state, count in rows}
 
     async def retry(self, event_id: str | None, now: float) -> int:
         def make_due() -> int:
@@ -215,9 +215,7 @@ class SqliteOutbox:
 
         await self._run(change)
 
-    async def _select(
-        self, statement: str, values: tuple[object, ...]
-    ) -> list[tuple[str | float | int | None, ...]]:
+    async def _select(self, statement: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
         return await self._run(lambda: self._quick.execute(statement, values).fetchall())
 
     async def _run(self, work: Callable[[], _T]) -> _T:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
 
 from ..interfaces import Claim, Entry, HookEvent, Hooks, HookType, Outbox, RequestInfo
 from ..protocol.errors import ClaimLost, TusError, UploadNotFound
@@ -13,8 +13,9 @@ from ..protocol.model import Upload, UploadId
 
 _log = logging.getLogger(__name__)
 
-# What is prepared for longer belongs to a process that died, or that lost its store.
-ABANDONED_AFTER_S = 60.0
+# Whoever is still at it holds the claim; this only spares us to ask for it in vain.
+_ABANDONED_AFTER_S = 5.0
+_SETTLE_EVERY_S = 5.0
 
 
 class Announcer:
@@ -27,19 +28,18 @@ class Announcer:
 
     @contextlib.asynccontextmanager
     async def around(
-        self, upload: Upload, request: RequestInfo | None, *types: HookType
+        self, request: RequestInfo | None, *happenings: tuple[HookType, Upload]
     ) -> AsyncIterator[None]:
-        """Announce events that happen if the body of the context succeeds.
+        """Announce what happens if the body of the context succeeds; the caller holds the claim.
 
         Args:
-            upload: as it will be then.
             request: what made it happen, if anything did.
-            types: of the events, in their order.
+            happenings: in their order, to one upload, each with the upload as it is then.
 
         Raises:
             StoreUnavailable, InsufficientStorage: they cannot be kept; the body did not run.
         """
-        events = self._events(upload, request, types)
+        events = self._events(request, happenings)
         if not events:
             yield
             return
@@ -47,26 +47,23 @@ class Announcer:
         try:
             yield
         except ClaimLost:  # then nothing was changed; of all other errors only the record knows
-            await self._try(self._outbox.withdraw(events), upload)
+            await _try(self._outbox.withdraw(events))
             raise
-        await self._try(self._outbox.confirm(events), upload)
+        await _try(self._outbox.confirm(events))
 
     async def now(
-        self, upload: Upload, request: RequestInfo | None, event: HookType, *, cause: str
+        self, request: RequestInfo | None, event: HookType, upload: Upload, *, cause: str
     ) -> None:
         """Announce what has happened already, and changed nothing.
 
         Args:
             cause: code of the error that made it happen.
         """
-        events = [replace(event, cause=cause) for event in self._events(upload, request, [event])]
+        events = self._events(request, [(event, upload)], cause)
         if not events:
             return
-        try:
-            await self._outbox.prepare(self._entries(events), self._clock())
-            await self._outbox.confirm(events)
-        except TusError:
-            _log.warning("OutboxError", extra={"id": upload.id}, exc_info=True)
+        await _try(self._outbox.prepare(self._entries(events), self._clock()))
+        await _try(self._outbox.confirm(events))
 
     async def settle(self, upload_id: UploadId, record: Upload | None) -> None:
         """Decide about what a crash left prepared; the caller holds the claim, or it is gone.
@@ -83,6 +80,14 @@ class Announcer:
             happened = _has_happened(event, record)
             await (self._outbox.confirm if happened else self._outbox.withdraw)([event])
 
+    async def run(
+        self, claim: Callable[[UploadId], contextlib.AbstractAsyncContextManager[Claim]]
+    ) -> None:
+        """Settle for ever what processes that died have left; see `settle_abandoned`."""
+        while self._is_used:
+            await _try(self.settle_abandoned(claim))
+            await asyncio.sleep(_SETTLE_EVERY_S)
+
     async def settle_abandoned(
         self, claim: Callable[[UploadId], contextlib.AbstractAsyncContextManager[Claim]]
     ) -> None:
@@ -90,10 +95,11 @@ class Announcer:
 
         Args:
             claim: claims an upload without disturbing anybody.
+
+        Raises:
+            StoreUnavailable
         """
-        if not self._is_used:
-            return
-        for upload_id in await self._outbox.abandoned(self._clock() - ABANDONED_AFTER_S):
+        for upload_id in await self._outbox.abandoned(self._clock() - _ABANDONED_AFTER_S):
             try:
                 async with claim(upload_id) as held:
                     await self.settle(upload_id, held.upload)
@@ -107,11 +113,14 @@ class Announcer:
         return any(self._hooks.receivers(event) for event in HookType)
 
     def _events(
-        self, upload: Upload, request: RequestInfo | None, types: Sequence[HookType]
+        self,
+        request: RequestInfo | None,
+        happenings: Sequence[tuple[HookType, Upload]],
+        cause: str | None = None,
     ) -> list[HookEvent]:
         return [
-            HookEvent(type=event, upload=upload, request=request, at=self._clock())
-            for event in types
+            HookEvent(type=event, upload=upload, request=request, at=self._clock(), cause=cause)
+            for event, upload in happenings
             if self._hooks.receivers(event)
         ]
 
@@ -122,12 +131,13 @@ class Announcer:
             for receiver in self._hooks.receivers(event.type)
         ]
 
-    async def _try(self, settling: Awaitable[None], upload: Upload) -> None:
-        """What is not settled now is settled later, see `settle`."""
-        try:
-            await settling
-        except TusError:
-            _log.warning("OutboxError", extra={"id": upload.id}, exc_info=True)
+
+async def _try(settling: Awaitable[None]) -> None:
+    """What is not settled now is settled later, see `Announcer.settle`."""
+    try:
+        await settling
+    except TusError:
+        _log.warning("OutboxError", exc_info=True)
 
 
 def _has_happened(event: HookEvent, record: Upload | None) -> bool:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..interfaces import Claim, DataStore, HookType, OffsetStore
+from ..interfaces import Claim, DataStore, OffsetStore
 from ..protocol.errors import (
     BytesBusy,
     ClaimLost,
@@ -19,7 +19,7 @@ from ..protocol.errors import (
 )
 from ..protocol.model import Final, Limits, Upload, UploadId
 from ..protocol.rules import plan_join
-from .completion import Completion, Notify
+from .completion import Completion
 from .custody import Custody
 
 _log = logging.getLogger(__name__)
@@ -42,14 +42,12 @@ class Assembly:
         offsets: OffsetStore,
         data: DataStore,
         completion: Completion,
-        notify: Notify,
         limits: Limits,
     ) -> None:
         self._offsets = offsets
         self._data = data
         self._custody = Custody(data)
         self._completion = completion
-        self._notify = notify
         self._limits = limits
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[UploadId, asyncio.Task[Upload]] = {}
@@ -139,9 +137,7 @@ class Assembly:
                 length = await self._concatenate(claim, parts)
             joined = replace(claim.upload, offset=length, length=length, expires_at=None)
             await self._completion.complete(claim, joined, None, release=True)
-            final = claim.upload
-        await self._notify(HookType.POST_FINISH, final, None)
-        return final
+            return claim.upload
 
     async def _concatenate(self, claim: Claim, parts: Sequence[Upload]) -> int:
         joining = asyncio.create_task(self._data.concatenate(claim.upload, parts))

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from ..interfaces import Claim, DataStore, Durability, HookEvent, Hooks, HookType, RequestInfo
 from ..protocol.model import Final, Partial, Upload
 from ..protocol.rules import AppendPlan
+from .announce import Announcer
 from .transfer import Keeping
-
-_log = logging.getLogger(__name__)
-
-
-class Notify:
-    """Calls post-hooks: they have no say, so whatever they raise is only logged."""
-
-    def __init__(self, hooks: Hooks) -> None:
-        self._hooks = hooks
-
-    async def __call__(self, event: HookType, upload: Upload, request: RequestInfo | None) -> None:
-        """Tell the application what happened, if it wants to know."""
-        if not self._hooks.listens_to(event):
-            return
-        try:
-            await self._hooks.call(HookEvent(type=event, upload=upload, request=request))
-        except Exception:  # noqa: BLE001 - whatever the application's code raises
-            _log.exception("HookInvocationError", extra={"hook": event.value, "id": upload.id})
 
 
 class Completion:
-    """Finishes uploads: bytes made final, pre-finish hook, record."""
+    """Finishes uploads: bytes made final, pre-finish hook, record, post-finish hook."""
 
-    def __init__(self, data: DataStore, hooks: Hooks, keeping: Keeping) -> None:
+    def __init__(
+        self, data: DataStore, hooks: Hooks, announcer: Announcer, keeping: Keeping
+    ) -> None:
         self._data = data
         self._hooks = hooks
+        self._announcer = announcer
         self._keeping = keeping
         self._durable = keeping.durability is not Durability.NONE
 
@@ -76,7 +61,9 @@ class Completion:
             # The bytes are there nevertheless, but for no longer than before.
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))
             raise
-        await claim.save(self._finished(upload), durable=self._durable, release=release)
+        finished = self._finished(upload)
+        async with self._announcer.around(request, (HookType.POST_FINISH, finished)):
+            await claim.save(finished, durable=self._durable, release=release)
 
     def _finished(self, upload: Upload) -> Upload:
         return replace(

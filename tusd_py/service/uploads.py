@@ -66,8 +66,9 @@ from ..protocol.rules import (
     plan_inspect,
 )
 from .access import Gate, allow_all
+from .announce import Announcer
 from .assembly import Assembly
-from .completion import Completion, Notify
+from .completion import Completion
 from .custody import Custody
 from .intake import Intake
 from .replies import apply_reply
@@ -99,17 +100,19 @@ class Uploads:
         offsets: records and claims.
         data: bytes.
         policy: limits, durability and the like.
-        hooks: the application's say.
+        hooks: what the application is asked.
+        announcer: how it is told.
         authorize: who may do what.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two stores, and the three ways to have a say
         self,
         offsets: OffsetStore,
         data: DataStore,
         policy: Policy,
         *,
         hooks: Hooks,
+        announcer: Announcer,
         authorize: Authorize = allow_all,
     ) -> None:
         self._offsets = offsets
@@ -117,13 +120,12 @@ class Uploads:
         self._policy = policy
         self._hooks = hooks
         self._gate = Gate(offsets, authorize)
-        notify = Notify(hooks)
-        self._notify = notify
+        self._announcer = announcer
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
         self._custody = Custody(data)
-        self._completion = Completion(data, hooks, keeping)
+        self._completion = Completion(data, hooks, announcer, keeping)
         self._intake = Intake(data, self._completion, keeping)
-        self._assembly = Assembly(offsets, data, self._completion, notify, policy.limits)
+        self._assembly = Assembly(offsets, data, self._completion, policy.limits)
 
     # --- life of the service
 
@@ -135,6 +137,10 @@ class Uploads:
         """End background work; what it left is resumed at the next start."""
         self.stop_bodies()
         await self._assembly.close()
+
+    async def settle_events(self) -> None:
+        """Decide, for ever, about events of processes that died before they could."""
+        await self._announcer.run(lambda upload_id: self._offsets.claim(upload_id, timeout_s=0))
 
     async def resume_assembly(self) -> None:
         """Look for final uploads whose parts have all arrived, perhaps at another process."""
@@ -154,15 +160,20 @@ class Uploads:
         new = replace(new, storage=self._data.place(new.id))
         whole, body = await self._intake.read_whole(new, create.body, body)
         first = new if whole is None else self._completion.foresee(new, len(whole))
-        async with self._offsets.create(first, durable=self._durable_at_once(first)) as claim:
+        events = [(HookType.POST_CREATE, new)]
+        if first.finished:
+            events.append((HookType.POST_FINISH, first))
+        async with (
+            self._offsets.create(first, durable=self._durable_at_once(first)) as claim,
+            self._announcer.around(request, *events),
+        ):
             await self._make(claim, whole or b"")
-        await self._notify(HookType.POST_CREATE, new, request)
         if isinstance(first.kind, Final):
             return Created(await self._assembly.begin(first, self._policy.assembly_wait_s))
         if not first.finished and (whole is None or first.complete):
             first = await self._receive_first(first, create.body, body, whole, request)
         if first.finished:
-            await self._after_finish(first, request)
+            self._after_finish(first)
         return Created(first)
 
     async def inspect(self, inspect: Inspect, request: RequestInfo) -> Inspected:
@@ -186,7 +197,7 @@ class Uploads:
             finished = await self._completion.catch_up(claim, request)
             upload = claim.upload
         if finished:
-            await self._after_finish(upload, request)
+            self._after_finish(upload)
         return Inspected(upload)
 
     async def append(self, append: Append, body: Body, request: RequestInfo) -> Appended:
@@ -213,8 +224,11 @@ class Uploads:
                 error = why_not_all
             upload = claim.upload
         if upload.finished and not was_finished:
-            await self._after_finish(upload, request)
+            self._after_finish(upload)
         if error is not None:
+            if isinstance(error, _CUT_SHORT):
+                event = HookType.POST_INTERRUPT
+                await self._announcer.now(request, event, upload, cause=error.code)
             raise error
         return Appended(upload)
 
@@ -232,8 +246,7 @@ class Uploads:
             await self._hooks.call(
                 HookEvent(type=HookType.PRE_TERMINATE, upload=upload, request=request)
             )
-            await self._remove(claim)
-        await self._notify(HookType.POST_TERMINATE, upload, request)
+            await self._remove(claim, HookType.POST_TERMINATE, request)
         return Terminated()
 
     async def fetch(self, fetch: Fetch, request: RequestInfo) -> Upload:
@@ -258,7 +271,7 @@ class Uploads:
         async with self._offsets.claim(upload_id, timeout_s=0) as claim:
             if not claim.upload.expired(self._policy.clock()):
                 return False
-            await self._remove(claim)
+            await self._remove(claim, HookType.POST_EXPIRE, None)
             return True
 
     # --- steps
@@ -311,7 +324,7 @@ class Uploads:
                 await self._data.delete(claim.upload)
                 raise
             except BaseException:
-                await self._remove(claim)
+                await self._forget(claim)
                 raise
 
     def _durable_at_once(self, first: Upload) -> bool:
@@ -346,18 +359,23 @@ class Uploads:
             except ClaimLost:  # what is there is no longer ours to remove
                 raise
             except TusError:
-                await self._remove(claim)
+                await self._remove(claim, HookType.POST_TERMINATE, request)
                 raise
             return claim.upload
 
-    async def _remove(self, claim: Claim) -> None:
+    async def _remove(self, claim: Claim, event: HookType, request: RequestInfo | None) -> None:
+        # Once it is gone, nobody can tell any more whether it was finished before.
+        await self._announcer.settle(claim.upload.id, claim.upload)
+        async with self._announcer.around(request, (event, claim.upload)):
+            await self._forget(claim)
+
+    async def _forget(self, claim: Claim) -> None:
         # Bytes first: a record without bytes is answered with 404 or 410 until the janitor
         # removes it; bytes without a record would stay for ever.
         await self._data.delete(claim.upload)
         await claim.remove()
 
-    async def _after_finish(self, upload: Upload, request: RequestInfo | None) -> None:
-        await self._notify(HookType.POST_FINISH, upload, request)
+    def _after_finish(self, upload: Upload) -> None:
         if isinstance(upload.kind, Partial):
             self._assembly.part_completed(upload.id)
 
