@@ -45,6 +45,14 @@ export class Recorder {
     exchange.took_s = (performance.now() - since) / 1000
   }
 
+  // Resolves when the requests that run now are over, and the client has heard of that.
+  async over() {
+    const begun = [...this._open.keys()].map((req) => req.getUnderlyingObject())
+    const running = begun.filter((req) => req !== null && !req.socket?.closed)
+    await Promise.all(running.map((req) => new Promise((resolve) => req.once('close', resolve))))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
   _progress(sent, total) {
     this.progress = { events: this.progress.events + 1, last: sent, total }
   }

@@ -74,7 +74,7 @@ async def test_network_falls_silent_for_everybody(any_server: Server, samples: S
         jobs = [tusjs.Job(endpoint=endpoint, path=file.path) for file in files]
         async with tusjs.TusJs(jobs) as clients:
             await proxy.wait_cut_offs(len(files))
-            await clients.tell("restart")
+            await clients.tell("resume")
             reports = await clients.reports()
     for report, file in zip(reports, files, strict=True):
         assert report.outcome == "success"

@@ -7,7 +7,8 @@
 //   resume   whether to look there for an earlier upload and go on with it
 //   retries  how often to retry at once, with a short pause, while nothing gets through
 // A line on standard input tells all of them what to do: "abort", "restart" (abort and start
-// at once), "terminate" (abort and remove from the server).
+// at once), "resume" (abort, and start when that is done), "terminate" (abort and remove from
+// the server).
 
 import http from 'node:http'
 import { createInterface } from 'node:readline'
@@ -52,6 +53,13 @@ class Run {
   async command(line) {
     if (line === 'restart') {
       this._upload.abort()
+      this._upload.start()
+    } else if (line === 'resume') {
+      // The client would take the error of the request that it aborts for one of the request that
+      // follows, if that has begun by then (tus-js-client 4.3.1 resets `_aborted` in `start`).
+      const over = this._recorder.over()
+      this._upload.abort()
+      await over
       this._upload.start()
     } else if (line === 'abort') {
       await this._upload.abort()
