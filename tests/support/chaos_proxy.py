@@ -11,15 +11,12 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self
 
+from .loopback_proxy import HOST, LoopbackProxy
 from .receive_queue import wait_read
 from .requests_passing import PassingRequest, Piece, RequestReader
 
-_HOST = "127.0.0.1"
 _READ_BYTES = 64 * 1024
-_STOP_S = 5.0
 _WAIT_S = 30.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, and no time to send the rest
 
@@ -62,7 +59,7 @@ class CutOff:
         return self.request.offset + self.request.body_bytes
 
 
-class ChaosProxy:
+class ChaosProxy(LoopbackProxy):
     """Passes connections on to a server on loopback, and cuts them as planned.
 
     Args:
@@ -71,42 +68,22 @@ class ChaosProxy:
             connection live, as does the end of the plan.
 
     Attributes:
-        port: it listens on.
         requests: all that were passed on, in the order of their heads.
         cut_offs: those that were cut, in order.
     """
 
     def __init__(self, target_port: int, cuts: Iterable[Cut | None] = ()) -> None:
-        self.port = 0
+        super().__init__()
         self.requests: list[PassingRequest] = []
         self.cut_offs: list[CutOff] = []
         self._target_port = target_port
         self._cuts = iter(cuts)
-        self._links: dict[_Link, asyncio.Task[object] | None] = {}
+        self._links: set[_Link] = set()
         self._news = asyncio.Condition()
-        self._server: asyncio.Server | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, _HOST, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for link in self._links:
-            link.end()
-        if tasks := [task for task in self._links.values() if task is not None]:
-            await asyncio.wait(tasks, timeout=_STOP_S)
 
     def url_of(self, url: str) -> str:
         """Return the URL of the server as it is through this proxy."""
-        return re.sub(r"(?<=://)[^/]+", f"{_HOST}:{self.port}", url)
+        return re.sub(r"(?<=://)[^/]+", f"{HOST}:{self.port}", url)
 
     def silence(self) -> None:
         """Make all connections there are now half-open; new ones work."""
@@ -140,13 +117,13 @@ class ChaosProxy:
             self.cut_offs.append(CutOff(request=replace(request), ending=ending))
             self._news.notify_all()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = _Link(self, reader, writer)
-        self._links[link] = asyncio.current_task()
+    async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        link = _Link(self, client, to_client)
+        self._links.add(link)
         try:
             await link.run(self._target_port)
         finally:
-            del self._links[link]
+            self._links.discard(link)
 
 
 class _Link:
@@ -167,7 +144,7 @@ class _Link:
 
     async def run(self, port: int) -> None:
         try:
-            server, self._to_server = await asyncio.open_connection(_HOST, port)
+            server, self._to_server = await asyncio.open_connection(HOST, port)
             # So that `drain` returns when the kernel has all of it.
             self._to_server.transport.set_write_buffer_limits(0)
             self._to_client.transport.set_write_buffer_limits(0)

@@ -1,57 +1,43 @@
-"""Passes connections on to a server, and loses its answers from a certain one on."""
+"""Passes connections on to Redis, and breaks them at certain scripts."""
 
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
-from typing import Self
+
+from .loopback_proxy import LoopbackProxy
 
 
-class ReplyProxy:
-    """A proxy for Redis on loopback.
+class ReplyProxy(LoopbackProxy):
+    """A proxy for Redis.
+
+    Args:
+        socket_path: where Redis listens.
 
     Attributes:
-        port: it listens on.
-        lost: how many commands were passed on whose answers were lost.
+        lost: how many scripts were carried out whose answers were lost.
     """
 
     def __init__(self, socket_path: str) -> None:
-        self.port = 0
+        super().__init__()
         self.lost = 0
         self._path = socket_path
         self._lose_from: int | None = None
         self._lose_how_many = 0
+        self._carried_out = True
         self._passed = 0
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def lose(self, number: int, how_many: int = 1) -> None:
-        """Lose the answers of some scripts: the command is carried out, the connection breaks.
+    def lose(self, number: int, how_many: int = 1, *, carried_out: bool = True) -> None:
+        """Break the connection at some scripts.
 
         Args:
             number: which script from now on is the first; 0 is the next one.
             how_many: of them.
+            carried_out: whether only their answers get lost, or they themselves.
         """
         self._passed = 0
         self._lose_from = number
         self._lose_how_many = how_many
+        self._carried_out = carried_out
 
     def _is_lost(self, command: bytes) -> bool:
         if self._lose_from is None or b"EVAL" not in command:
@@ -59,30 +45,26 @@ class ReplyProxy:
         number, self._passed = self._passed, self._passed + 1
         return self._lose_from <= number < self._lose_from + self._lose_how_many
 
-    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_unix_connection(self._path)
         losing = asyncio.Event()
         pump = asyncio.create_task(self._pump(server, to_client, losing))
         try:
-            while data := await client.read(65536):
+            while data := await client.read(self.piece_bytes):
                 if self._is_lost(data):
+                    if not self._carried_out:
+                        break
                     losing.set()
                 to_server.write(data)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
         finally:
             pump.cancel()
             to_client.transport.abort()
             to_server.transport.abort()
-            self._tasks.discard(task)
 
     async def _pump(
         self, server: asyncio.StreamReader, to_client: asyncio.StreamWriter, losing: asyncio.Event
     ) -> None:
-        while data := await server.read(65536):
+        while data := await server.read(self.piece_bytes):
             if losing.is_set():  # it was carried out, and nobody will know
                 self.lost += 1
                 break
