@@ -11,12 +11,11 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from ..filesystem.work import FileWork
 from ..protocol.errors import (
-    StoreUnavailable,
     TusError,
     UploadDamaged,
     UploadExists,
@@ -26,7 +25,7 @@ from ..protocol.errors import (
 from ..protocol.model import Upload, UploadId
 from .redis_address import RedisOptions
 from .redis_claims import ClaimEvents, RedisClaim, Shared
-from .redis_copies import Copies, Copy
+from .redis_copies import Copies
 from .redis_index import RedisIndex
 from .redis_keeper import Keeper
 from .redis_link import RedisLink, to_end
@@ -36,9 +35,9 @@ from .redis_records import (
     format_stored,
     is_of_earlier_boot,
     parse_stored,
-    reconcile,
 )
-from .redis_scripts import CLAIM, CREATE, REBUILD, VERIFIED
+from .redis_repair import Repair
+from .redis_scripts import CLAIM, CREATE, READ, VERIFIED
 from .redis_wakes import Wakes
 from .turns import Turn, Turns
 
@@ -68,10 +67,11 @@ class RedisOffsets:
         self._link = RedisLink(options)
         self._run = run
         self._copies = copies
-        self._index = RedisIndex(self._link, self.get)
+        self._index = RedisIndex(self._link, partial(self.get, damaged=True))
         self._shared = Shared(
             link=self._link, run=run, copies=copies, index=self._index, lease_s=options.lease_s
         )
+        self._repair = Repair(self._shared)
         self._turns = Turns()
         self._waiting: dict[UploadId, asyncio.Event] = {}  # for another node to let go
         self._keeper = Keeper(self._link, options.lease_s)
@@ -105,21 +105,38 @@ class RedisOffsets:
     # --- records
 
     async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
-        record, offset = await self._link.fields(upload_id, "record", "offset")
-        if record is not None and offset is not None:
-            return counted(parse_stored(record, offset, self._copies), self._copies)
-        upload = await self._rebuild(upload_id)
+        answer = await self._link.run(READ, upload_id)
+        if answer[0] == "missing":
+            upload, _ = await self._repair.rebuild(upload_id)
+        else:
+            _, record, offset, fence, same = answer
+            stored = parse_stored(record, offset, self._copies)
+            upload = counted(stored, self._copies)
+            if self._copies is not None and same != "1":
+                upload = await self._compared(stored, self._copies, int(fence), damaged=damaged)
         if upload is None:
             raise UploadNotFound
         return upload
 
+    async def _compared(
+        self, stored: Stored, copies: Copies, fence: int, *, damaged: bool
+    ) -> Upload | None:
+        # Without the claim nothing is set right: until somebody has it, each look takes longer.
+        try:
+            found = await self._repair.compare(stored, copies, fence)
+        except UploadDamaged:
+            if not damaged:
+                raise
+            return counted(stored, copies)
+        return None if found is None else found.upload
+
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
-        await self._complete_index()
+        await self._repair.complete_index()
         async for upload_id in self._index.expired(before):
             yield upload_id
 
     async def unassembled(self) -> AsyncIterator[UploadId]:
-        await self._complete_index()
+        await self._repair.complete_index()
         async for upload_id in self._index.unassembled():
             yield upload_id
 
@@ -135,25 +152,9 @@ class RedisOffsets:
                 if await self._remove_seized(upload_id, path):
                     yield os.path.basename(path)
 
-    async def rebuild_all(self) -> AsyncIterator[tuple[UploadId, str]]:
-        """Rebuild every record that Redis does not have; iterate over ids and what became of them.
-
-        That is ``present``, ``rebuilt``, ``terminated``, or the code of an error.
-        """
-        if self._copies is None:
-            return
-        for upload_id in await self._run.long(self._copies.ids):
-            try:
-                upload, outcome = await self._rebuild_one(upload_id)
-            except StoreUnavailable:
-                raise
-            except TusError as error:
-                yield upload_id, error.code
-                continue
-            if upload is not None:
-                await self._index.add(upload)
-            yield upload_id, outcome
-        await self._index.note_complete()
+    def rebuild_all(self) -> AsyncIterator[tuple[UploadId, str]]:
+        """See `Repair.rebuild_all`."""
+        return self._repair.rebuild_all()
 
     # --- claims
 
@@ -161,7 +162,7 @@ class RedisOffsets:
     async def create(self, upload: Upload, *, durable: bool = False) -> AsyncIterator[RedisClaim]:
         async with (
             self._turns.take(upload.id, timeout_s=0, if_busy=UploadExists) as turn,
-            self._holding(upload.id, turn) as claim,
+            self._holding(upload.id, turn, new=True) as claim,
         ):
             await self._index.add(upload)
             await self._create(claim, upload, durable=durable)
@@ -184,8 +185,10 @@ class RedisOffsets:
             yield claim
 
     @contextlib.asynccontextmanager
-    async def _holding(self, upload_id: UploadId, turn: Turn) -> AsyncIterator[RedisClaim]:
-        claim = RedisClaim(self._shared, upload_id, turn)
+    async def _holding(
+        self, upload_id: UploadId, turn: Turn, *, new: bool = False
+    ) -> AsyncIterator[RedisClaim]:
+        claim = RedisClaim(self._shared, upload_id, turn, new=new)
         try:
             yield claim
         finally:
@@ -195,7 +198,7 @@ class RedisOffsets:
 
     async def _create(self, claim: RedisClaim, upload: Upload, *, durable: bool) -> None:
         record = format_stored(upload, self._copies)
-        claim.maybe_held = True
+        claim.maybe_held = claim.unwanted = True
         answer = await self._link.run(
             CREATE,
             upload.id,
@@ -204,6 +207,7 @@ class RedisOffsets:
             record,
             str(upload.offset),
         )
+        claim.unwanted = False
         if answer[0] == "exists":
             claim.maybe_held = False
             raise UploadExists
@@ -254,7 +258,7 @@ class RedisOffsets:
                 return True
             if answer[0] == "held":
                 return False
-            if answer[0] == "gone" or await self._rebuild(claim.upload_id) is None:
+            if answer[0] == "gone" or (await self._repair.rebuild(claim.upload_id))[0] is None:
                 raise UploadNotFound
 
     async def _take_over(self, claim: RedisClaim, answer: list[str]) -> None:
@@ -272,17 +276,13 @@ class RedisOffsets:
     async def _verify(
         self, claim: RedisClaim, stored: Stored, history: str, copies: Copies
     ) -> None:
-        """Compare with what lies beside the data: Redis may have gone back, or bytes be lost."""
-        copy = await self._run(copies.read_copy, claim.upload_id)
-        size = await self._run(copies.size_of, stored.upload)
-        known = counted(stored, copies)
-        if copy is None:
-            if size is None:  # terminated; Redis had forgotten that
-                await claim.remove()
-                raise UploadNotFound
-            copy = Copy(replace(known, offset=0), None)
-        upload = reconcile(known, copy, size, fence=claim.fence - 1)
-        fence = max(claim.fence, (copy.fence or 0) + _FENCES_AFTER_LOSS)
+        """Set the record right: Redis may have gone back, or bytes be lost."""
+        found = await self._repair.compare(stored, copies, claim.fence - 1)
+        if found is None:
+            await claim.remove()
+            raise UploadNotFound
+        upload = found.upload
+        fence = max(claim.fence, (found.fence or 0) + _FENCES_AFTER_LOSS)
         record = format_stored(upload, copies)
         answer = await self._link.run(
             VERIFIED,
@@ -298,46 +298,7 @@ class RedisOffsets:
         claim.granted(upload, record, fence=fence, seized=claim.seized)
         await claim.write_copy()
 
-    # --- what Redis has lost
-
-    async def _rebuild(self, upload_id: UploadId) -> Upload | None:
-        upload, _ = await self._rebuild_one(upload_id)
-        if upload is not None:
-            await self._index.add(upload)
-        return upload
-
-    async def _rebuild_one(self, upload_id: UploadId) -> tuple[Upload | None, str]:
-        """Give Redis the record that it has lost, unless it has it, or knows that it is gone."""
-        if self._copies is None:
-            return None, UploadNotFound.code
-        record, offset = await self._link.fields(upload_id, "record", "offset")
-        if record is not None and offset is not None:
-            return parse_stored(record, offset, self._copies).upload, "present"
-        copy = await self._run(self._copies.read_copy, upload_id)
-        if copy is None:
-            return None, UploadNotFound.code
-        upload = copy.upload
-        answer = await self._link.run(
-            REBUILD,
-            upload_id,
-            format_stored(upload, self._copies),
-            str(upload.offset),
-            str(copy.fence or 0),
-            "" if copy.fence is None else "lost",
-        )
-        if answer[0] == "gone":
-            return None, "terminated"
-        if answer[0] == "exists":
-            return await self.get(upload_id), "present"
-        self.events.rebuilt += 1
-        _log.info("RecordRebuilt", extra={"id": upload_id, "offset": upload.offset})
-        return upload, "rebuilt"
-
-    async def _complete_index(self) -> None:
-        """After Redis has lost something, note all uploads again."""
-        if self._copies is not None and not await self._index.is_complete():
-            async for _ in self.rebuild_all():
-                pass
+    # --- what crashes have left
 
     async def _remove_orphan(self, upload_id: UploadId, before: float) -> bool:
         """Remove a record whose bytes are gone, and its copy, if nobody uses the upload."""

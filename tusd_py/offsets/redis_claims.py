@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -77,14 +78,21 @@ class RedisClaim:
         fence: grows with each claim on the upload.
         seized: whether the last holder never gave the upload back, so that it may still write
             to its bytes. They must be given another place first; saving that ends it.
+        maybe_held: whether Redis may think that we have it.
+        unwanted: whether Redis may know an upload that was not created after all.
     """
 
-    def __init__(self, shared: Shared, upload_id: UploadId, turn: Turn) -> None:
+    def __init__(
+        self, shared: Shared, upload_id: UploadId, turn: Turn, *, new: bool = False
+    ) -> None:
         self.upload_id = upload_id
         self.holder = shared.new_holder()
         self.fence = 0
         self.seized = False
-        self.maybe_held = False  # whether Redis may think that we have it
+        self.maybe_held = False
+        self.unwanted = False
+        self._new = new
+        self._keep_copy = True  # when the upload is removed; it may be that of another one
         self._shared = shared
         self._turn = turn
         self._upload: Upload | None = None
@@ -173,12 +181,17 @@ class RedisClaim:
         """See `Claim.remove`; `keep_copy` if that is the copy of another upload."""
         if self._ended:
             raise ClaimLost
+        self.unwanted, self._keep_copy = self._new, keep_copy
+        await self._remove()
+
+    async def _remove(self) -> None:
         answer = await self._shared.link.run(
-            REMOVE, self.upload_id, self.holder, str(self.fence), str(GONE_S)
+            REMOVE, self.upload_id, self.holder, str(self.fence or ""), str(GONE_S)
         )
-        self.check(answer)
-        self._ended, self.maybe_held = True, False
-        if self._shared.copies is not None and not keep_copy:
+        if not (self.unwanted and answer[0] == "missing"):
+            self.check(answer)
+        self._ended, self.maybe_held, self.unwanted = True, False, False
+        if self._shared.copies is not None and not self._keep_copy:
             await self._shared.run.long(self._shared.copies.remove_copy, self.upload_id)
 
     async def renew(self) -> bool:
@@ -196,9 +209,16 @@ class RedisClaim:
         return True
 
     async def give_back(self) -> None:
-        """Give the claim back; does nothing if it is not ours."""
+        """Give the claim back, and take the upload back if it was not created after all.
+
+        Does nothing if it is not ours.
+        """
         self._ended = True
-        await self._shared.link.run(RELEASE, self.upload_id, self.holder)
+        if self.unwanted:
+            with contextlib.suppress(ClaimLost):
+                await self._remove()
+        else:
+            await self._shared.link.run(RELEASE, self.upload_id, self.holder)
         self.maybe_held = False
 
     def leave(self) -> None:
@@ -214,7 +234,7 @@ class RedisClaim:
 
     def check(self, answer: list[str]) -> None:
         """Raise ClaimLost if a script found that we do not hold the upload."""
-        if answer[0] == "lost":
+        if answer[0] != "ok":
             self._fenced()
 
     def _fenced(self) -> None:

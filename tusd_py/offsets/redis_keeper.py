@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
-from ..protocol.errors import StoreUnavailable
+from ..protocol.errors import StoreUnavailable, TusError
 from .redis_claims import RedisClaim
 from .redis_link import RedisLink, ended
+
+_log = logging.getLogger(__name__)
 
 # As often as this a holder asks whether it is wanted, while nobody can tell it.
 _DEAF_S: Final = 0.5
 _RENEWALS_PER_LEASE: Final = 3
+# What is beyond that is left to leases, and to the search for orphans.
+_LATE_AT_MOST: Final = 10_000
 
 
 class Keeper:
@@ -64,10 +70,12 @@ class Keeper:
         """Give a claim back now, or as soon as Redis can be reached."""
         if not self._link.in_trouble:
             with contextlib.suppress(StoreUnavailable):
-                await claim.give_back()
+                await _give_back(claim)
                 return
-        # After its lease nobody needs us for that.
-        self._late[claim.holder] = (claim, _now() + self._lease_s)
+        # After its lease nobody needs us for that, unless an upload has to be taken back.
+        self._late[claim.holder] = (claim, math.inf if claim.unwanted else _now() + self._lease_s)
+        if len(self._late) > _LATE_AT_MOST:
+            del self._late[next(iter(self._late))]
         self._soon.set()
 
     async def _run(self, listening: Callable[[], bool]) -> None:
@@ -106,8 +114,17 @@ class Keeper:
     async def _give_back_late(self) -> None:
         for holder, (claim, until) in list(self._late.items()):
             if _now() < until:
-                await claim.give_back()
-            del self._late[holder]
+                await _give_back(claim)
+            self._late.pop(holder, None)
+
+
+async def _give_back(claim: RedisClaim) -> None:
+    try:
+        await claim.give_back()
+    except StoreUnavailable:
+        raise
+    except TusError as error:  # a copy cannot be removed; the search for orphans will find it
+        _log.warning("OrphanLeft", extra={"id": claim.upload_id, "reason": error.code})
 
 
 class _Held:

@@ -48,6 +48,13 @@ local function let_go(askers)
 end
 """
 
+# -> missing | ok, record, offset, fence, whether written in this history
+READ: Final = Script("""
+local h = redis.call('HMGET', hash, 'record', 'offset', 'fence', 'run')
+if not h[1] then return {'missing'} end
+return {'ok', h[1], h[2], h[3], h[4] == history() and '1' or '0'}
+""")
+
 # holder, lease, record, offset -> exists | ok, fence
 CREATE: Final = Script("""
 local h = redis.call('HMGET', hash, 'record', 'holder', 'fence')
@@ -152,14 +159,17 @@ end
 return {'ok'}
 """)
 
-# holder, fence, seconds to remember it -> lost | ok
+# holder, fence or '' if the answer with it got lost, seconds to remember it -> missing | lost | ok
 REMOVE: Final = Script("""
-local name = ARGV[4] .. ':' .. ARGV[3]
-if redis.call('GET', gone) == name then return {'ok'} end
-local h = redis.call('HMGET', hash, 'holder', 'fence', 'askers')
-if h[1] ~= ARGV[3] or h[2] ~= ARGV[4] then return {'lost'} end
+if string.match(redis.call('GET', gone) or '', ':(.*)$') == ARGV[3] then return {'ok'} end
+local h = redis.call('HMGET', hash, 'holder', 'fence', 'askers', 'done')
+if not h[2] then return {'missing'} end
+-- A save that gave the claim back, and whose answer got lost, does not make it somebody else's.
+local ours = h[1] == ARGV[3]
+  or not h[1] and string.sub(h[4] or '', 1, #ARGV[3] + 1) == ARGV[3] .. ':'
+if not ours or (ARGV[4] ~= '' and h[2] ~= ARGV[4]) then return {'lost'} end
 redis.call('DEL', hash)
-redis.call('SET', gone, name, 'EX', ARGV[5])
+redis.call('SET', gone, h[2] .. ':' .. ARGV[3], 'EX', ARGV[5])
 let_go(h[3])
 return {'ok'}
 """)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ ID = UploadId("0123456789abcdef0123456789abcdef")
 KEY = f"tusd-py:{{{ID}}}"
 SOON_S = 5.0
 HAND_OVER_S = 1.0
+START_S = 20.0
 
 
 class StartNode(Protocol):
@@ -126,3 +128,11 @@ async def soon(event: asyncio.Event) -> None:
     """Wait for something that has to happen soon."""
     async with asyncio.timeout(SOON_S):
         await event.wait()
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    """Ask again and again, for a server cannot tell us."""
+    deadline = time.monotonic() + START_S
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, running_redis
 from tusd_py.filesystem.mounts import is_local
 from tusd_py.offsets.directory import RecordDirectory
 from tusd_py.offsets.redis_copies import Copies
@@ -268,6 +268,49 @@ async def test_a_termination_that_redis_forgot_stays(
         async with store.claim(ID, timeout_s=0):
             pass
     assert server.ask("EXISTS", KEY) == 0
+
+
+async def test_a_look_sees_no_older_record_than_a_claim(
+    start: StartNode, directory: Path, tmp_path: Path
+) -> None:
+    """F53: `get` is not fooled by a Redis that came back with what it had a while ago."""
+    ids = [UploadId(name) for name in ("moved", "finished", "removed", "same")]
+    moved, finished, removed, same = ids
+    with running_redis("--dbfilename", "dump") as forgetful:
+        store = await start(url=forgetful.url)
+        for upload_id in ids:
+            await add(store, directory, Upload(id=upload_id, length=5, offset=2), b"12")
+        forgetful.ask("SAVE")
+        for upload_id in (moved, finished):
+            (directory / upload_id).write_bytes(b"12345")
+            async with store.claim(upload_id, timeout_s=0) as claim:
+                done = upload_id == finished
+                at = replace(claim.upload, offset=5 if done else 4, finished=done)
+                await claim.save(at, durable=done)
+        (directory / moved).write_bytes(b"1234")
+        async with store.claim(removed, timeout_s=0) as claim:
+            (directory / removed).unlink()
+            await claim.remove()
+        forgetful.kill()
+        forgetful.start()
+        for node in (store, await start(url=forgetful.url)):
+            assert (await node.get(moved)).offset == 4
+            assert (await node.get(finished)).finished
+            assert (await node.get(same)).offset == 2
+            with pytest.raises(UploadNotFound):
+                await node.get(removed)
+        (directory / same).write_bytes(b"")
+        with pytest.raises(UploadDamaged):
+            await store.get(same)
+        assert (await store.get(same, damaged=True)).id == same
+        for upload_id in (moved, finished):
+            before = await store.get(upload_id)
+            async with store.claim(upload_id, timeout_s=0) as claim:
+                assert claim.upload == before
+            assert await store.get(upload_id) == before
+        # A claim has set it right, so that files need not be looked at any more.
+        (directory / f"{moved}.info").rename(tmp_path / "away")
+        assert (await store.get(moved)).offset == 4
 
 
 async def test_nodes_may_mount_the_directory_elsewhere(

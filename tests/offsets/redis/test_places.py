@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +18,7 @@ from tusd_py.offsets.redis_address import RedisAddress
 from tusd_py.protocol.errors import StoreUnavailable, UploadNotFound
 from tusd_py.protocol.model import Upload, UploadId
 
-from .conftest import HAND_OVER_S, ID, SOON_S, StartNode, add, held, soon
-
-_START_S = 20.0
+from .conftest import HAND_OVER_S, ID, SOON_S, START_S, StartNode, add, held, soon, wait_until
 
 
 async def check_all(store: RedisOffsets, other: RedisOffsets, directory: Path) -> None:
@@ -44,14 +42,6 @@ async def check_all(store: RedisOffsets, other: RedisOffsets, directory: Path) -
         await claim.remove()
     with pytest.raises(UploadNotFound):
         await store.get(ID)
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    """Ask again and again, for a server cannot tell us."""
-    deadline = time.monotonic() + _START_S
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # --- URLs
@@ -175,7 +165,7 @@ async def test_sentinel_and_a_failover(
     upload = await add(store, directory, Upload(id=UploadId("a"), length=9, offset=2), b"12")
     wait_until(lambda: bool(replica.ask("EXISTS", "tusd-py:{a}")))
     master.kill()
-    async with asyncio.timeout(_START_S):
+    async with asyncio.timeout(START_S):
         while True:
             with contextlib.suppress(StoreUnavailable):
                 async with store.claim(upload.id, timeout_s=SOON_S) as claim:

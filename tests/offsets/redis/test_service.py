@@ -15,21 +15,29 @@ import pytest
 from tests.service.conftest import House
 from tests.support.bodies import ScriptedBody
 from tests.support.redis_server import RedisServer
+from tests.support.reply_proxy import ReplyProxy
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
 from tusd_py.interfaces import BodyEnd, HookType
 from tusd_py.offsets.redis import RedisOffsets
-from tusd_py.protocol.errors import BytesBusy, ClaimLost, TusError, UnexpectedEOF, UploadDamaged
+from tusd_py.protocol.errors import (
+    BytesBusy,
+    ClaimLost,
+    StoreUnavailable,
+    TusError,
+    UnexpectedEOF,
+    UploadDamaged,
+)
 from tusd_py.protocol.model import Upload
 
-from .conftest import StartNode
+from .conftest import StartNode, wait_until
 from .test_claims import commands_of
 
 
 class Open(Protocol):
     """Opens a house on the stores that the nodes share."""
 
-    async def __call__(self) -> House:
+    async def __call__(self, *, url: str | None = None) -> House:
         """Return another node."""
 
 
@@ -38,10 +46,10 @@ async def open_house(start: StartNode, directory: Path) -> AsyncIterator[Open]:
     """Nodes with the whole service."""
     async with running_lanes() as run, contextlib.AsyncExitStack() as stack:
 
-        async def begin() -> House:
+        async def begin(*, url: str | None = None) -> House:
             data = DiskData(directory, run, fenced=True)
             await data.open()
-            house = House(offsets=await start(), data=data)
+            house = House(offsets=await start(url=url), data=data)
             stack.push_async_callback(house.uploads.close)
             return house
 
@@ -90,8 +98,61 @@ async def test_a_small_post_is_two_round_trips(open_house: Open, server: RedisSe
     with rounds(server, 2):
         upload = await house.create(3, b"abc")
     assert await house.record(upload) == upload
-    with rounds(server, 0):
+    with rounds(server, 1):
         assert (await house.head(upload)).finished
+
+
+# The first script that fails, and how many after it; each is sent twice.
+@pytest.mark.parametrize(("first", "count"), [(0, 2), (0, 5), (1, 2), (1, 5)])
+@pytest.mark.parametrize("carried_out", [True, False])
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_a_small_post_that_failed_leaves_nothing(
+    open_house: Open,
+    server: RedisServer,
+    directory: Path,
+    first: int,
+    count: int,
+    *,
+    carried_out: bool,
+    forgotten: bool,
+) -> None:
+    """Whatever Redis did not do, or did not say: no record, copy or byte stays when it is back."""
+
+    def left() -> set[str]:
+        names = {path.name for path in directory.iterdir() if path.is_file()}
+        return names | set(server.ask("KEYS", "tusd-py:{[^,]*}"))
+
+    async with ReplyProxy(server.url.removeprefix("unix://")) as proxy:
+        house = await open_house(url=f"redis://127.0.0.1:{proxy.port}")
+        house.hooks.deaf_to = set(HookType)
+        await house.create(3, b"abc")  # Redis knows the scripts now
+        before = left()
+        proxy.lose(first, how_many=count, carried_out=carried_out)
+        with pytest.raises(StoreUnavailable):
+            await house.create(3, b"abc")
+        if forgotten:
+            server.ask("FLUSHALL")
+            before = {name for name in before if not name.startswith("tusd-py:")}
+        await asyncio.to_thread(wait_until, lambda: left() == before)
+        await house.offsets.close()
+
+
+async def test_an_upload_with_the_id_of_a_lost_one_leaves_that_alone(
+    open_house: Open, server: RedisServer, directory: Path
+) -> None:
+    """What is taken back of a creation is never the copy of an upload that Redis has lost."""
+    async with ReplyProxy(server.url.removeprefix("unix://")) as proxy:
+        house = await open_house(url=f"redis://127.0.0.1:{proxy.port}")
+        upload = await house.create(3, b"ab")
+        server.ask("FLUSHALL")
+        proxy.lose(0, how_many=2)
+        with pytest.raises(StoreUnavailable):
+            async with house.offsets.create(upload):
+                pass
+        key = f"tusd-py:{{{upload.id}}}"
+        await asyncio.to_thread(wait_until, lambda: not server.ask("EXISTS", key))
+        assert (directory / f"{upload.id}.info").exists()
+        await house.offsets.close()
 
 
 @pytest.mark.parametrize("begun", [False, True])

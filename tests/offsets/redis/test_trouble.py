@@ -79,6 +79,7 @@ async def test_a_holder_survives_the_absence_of_redis(start: StartNode, director
         store = await start(url=lasting.url)
         await add(store, directory)
         async with held(store) as (claim, _):
+            (directory / ID).write_bytes(b"1234")
             lasting.kill()
             with pytest.raises(StoreUnavailable):
                 await claim.save(replace(claim.upload, offset=4))
