@@ -137,7 +137,24 @@ class Settings(BaseModel):
     )
     max_parts: int = Field(1000, ge=1, description="most partial uploads in one concatenation")
     network_timeout: Seconds = Field(
-        60.0, gt=0, description="how long a client may be silent within a request"
+        60.0, gt=0, description="how long a client may neither send nor take bytes"
+    )
+    min_body_rate: ByteSize = Field(
+        ByteSize(100),
+        description="bytes a second that a body must bring on average, looked at after twice the"
+        " network timeout; 0: any",
+    )
+    max_connections: int = Field(
+        0,
+        ge=0,
+        description="most connections of each worker; 0: a third of the files it may open, at most"
+        " 20000",
+    )
+    max_connections_per_address: int = Field(
+        0,
+        ge=0,
+        description="most connections of each worker with one IPv4 address or IPv6 /64; 0: no"
+        " limit, for a proxy has one address",
     )
     acquire_lock_timeout: Seconds = Field(
         20.0, description="how long a request waits for another one to leave the same upload"

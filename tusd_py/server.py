@@ -10,8 +10,10 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from aiohttp import web
 from .config import Settings
 from .protocol.errors import TusError
 from .telemetry.logs import set_up_logging
+from .web.admission import Admission, most_connections, raise_file_limit
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
 from .web.listening import listen_tcp, listen_unix, tls_context
@@ -58,6 +61,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
         StartError: the socket, the directory, the certificate or Redis cannot be used.
     """
     with _cannot_start():
+        raise_file_limit()
         sock = _listen(settings)
         Path(settings.upload_dir).mkdir(mode=settings.dir_perms, parents=True, exist_ok=True)
         if settings.tls_certificate is not None:
@@ -123,6 +127,7 @@ async def _serve(
     stores: Stores | None,
     parent: int | None,
 ) -> None:
+    _start_threads(asyncio.get_running_loop())
     app = create_app(settings, stores=stores, own_server=True)
     path = urlsplit(settings.base_path).path
     greeting = (
@@ -150,6 +155,10 @@ async def _serve(
         read_bufsize=_STREAM_BYTES,
         keepalive_timeout=settings.network_timeout,
         lingering_time=0,
+        admission=Admission(
+            settings.max_connections or most_connections(), settings.max_connections_per_address
+        ),
+        write_timeout_s=settings.network_timeout,
     )
     try:
         await site.start()
@@ -246,6 +255,20 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     assert settings.tls_certificate is not None
     assert settings.tls_key is not None
     return tls_context(settings.tls_certificate, settings.tls_key, settings.tls_mode)
+
+
+def _start_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Start the threads of downloads now: later there may be no room for more."""
+    count = min(32, (os.cpu_count() or 1) + 4)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="tusd-py")
+    loop.set_default_executor(pool)
+    everyone = threading.Barrier(count)  # so that none of them is idle when the next is started
+    try:
+        for _ in range(count):
+            pool.submit(everyone.wait)
+    except RuntimeError as error:
+        everyone.abort()
+        raise StartError(f"cannot start: {error}") from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -121,6 +121,7 @@ def create_app(
         surroundings=_surroundings(settings),
         cors=_cors(settings),
         idle_timeout_s=settings.network_timeout,
+        min_rate=float(settings.min_body_rate),
         pool=BufferPool(_POOL_BYTES),
     )
     told = any(hooks.receivers(event) for event in HookType)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 from collections.abc import Iterable
@@ -70,10 +71,19 @@ def _raw(value: str | bytes) -> bytes:
 
 
 class RawConnection:
-    """One connection to a server on loopback."""
+    """One connection to a server on loopback.
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+    Args:
+        port: of the server.
+        receive_bytes: how much the kernel may receive before it is read; 0: as it likes.
+    """
+
+    def __init__(self, port: int, *, receive_bytes: int = 0) -> None:
+        self._socket = socket.socket()
+        if receive_bytes:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self._socket.settimeout(TIMEOUT_S)
+        self._socket.connect(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
 
@@ -127,6 +137,41 @@ class RawConnection:
     def ended(self) -> bool:
         """Whether the server sends nothing more and closes; waits for it to do either."""
         return not self._received and not self._receive()
+
+    def readable(self, patience_s: float) -> bool:
+        """Whether there is something to read, or the end, before patience ends."""
+        return bool(select.select([self._socket], [], [], patience_s)[0])
+
+    def wait_ended(self, patience_s: float) -> bool:
+        """Whether the server closes, without a word, before patience ends."""
+        return self.readable(patience_s) and self.ended()
+
+    def take(self, most: int) -> bytes:
+        """Return up to that many bytes of what has come, whatever they are; none at the end."""
+        try:
+            return self._socket.recv(most)
+        except ConnectionError:
+            return b""
+
+    def take_all(self) -> bytes:
+        """Return everything up to the end of the connection, whatever it is."""
+        return b"".join(iter(lambda: self.take(1 << 20), b""))
+
+    def send_until_stuck(self, data: bytes, *, most_bytes: int, patience_s: float) -> int:
+        """Send over and over, reading nothing; return how much until it is not taken any more."""
+        sent = 0
+        self._socket.settimeout(patience_s)
+        with contextlib.suppress(OSError):  # a timeout, or the end
+            while sent < most_bytes:
+                sent += self._socket.send(data[sent % len(data) :])
+        self._socket.settimeout(TIMEOUT_S)
+        return sent
+
+    def is_reset(self) -> bool:
+        """Whether the server has broken the connection off."""
+        poll = select.poll()
+        poll.register(self._socket, 0)  # errors are told in any case
+        return bool(poll.poll(0))
 
     def _head(self) -> tuple[str, int, str, CIMultiDict[str]]:
         while b"\r\n\r\n" not in self._received:

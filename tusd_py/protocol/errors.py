@@ -44,6 +44,7 @@
     │   ├── InternalError              500  ERR_INTERNAL_SERVER_ERROR
     │   ├── NotImplementedByServer     501  ERR_NOT_IMPLEMENTED
     │   ├── ServerShutdown             503  ERR_SERVER_SHUTDOWN
+    │   ├── TooManyConnections         503  ERR_TOO_MANY_CONNECTIONS
     │   ├── ReadTimeout                503  ERR_READ_TIMEOUT
     │   ├── StoreUnavailable           503  ERR_STORE_UNAVAILABLE
     │   ├── HTTPVersionUnsupported     505  ERR_HTTP_VERSION
@@ -362,8 +363,18 @@ class ServerShutdown(TusError):
         return {"Retry-After": "1"}
 
 
+class TooManyConnections(TusError):
+    """The server has as many connections as it may have; try again."""
+
+    code, status, closes = "ERR_TOO_MANY_CONNECTIONS", 503, True
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
 class ReadTimeout(TusError):
-    """No bytes arrived for too long; what arrived is kept, try again."""
+    """Too few bytes arrived for too long; what arrived is kept, try again."""
 
     code, status, closes = "ERR_READ_TIMEOUT", 503, True
 

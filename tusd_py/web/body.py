@@ -39,11 +39,18 @@ class RequestBody:
     Args:
         request: nothing of its body has been read.
         idle_timeout_s: the longest silence of the client while it is being waited for.
+        min_rate: bytes a second that have to come while they are waited for, on average over
+            twice the idle timeout: whoever sends a byte now and then is never silent.
         pool: buffers for the fast lane; None keeps every body on aiohttp's stream.
     """
 
     def __init__(
-        self, request: web.Request, *, idle_timeout_s: float, pool: BufferPool | None = None
+        self,
+        request: web.Request,
+        *,
+        idle_timeout_s: float,
+        min_rate: float = 0.0,
+        pool: BufferPool | None = None,
     ) -> None:
         self._request = request
         self._content: StreamReader = request.content
@@ -57,6 +64,9 @@ class RequestBody:
         self._last_call_until = 0.0
         self._reader: asyncio.Task[object] | None = None
         self._reading_since = 0.0
+        self._min_rate = min_rate
+        self._waited_s = 0.0  # for bytes, since the rate was last looked at
+        self._received = 0  # in that time
         self._watchdog: asyncio.TimerHandle | None = None
         self._continue_due = "Expect" in request.headers
 
@@ -152,6 +162,7 @@ class RequestBody:
             self._check_end(b"")
         finally:
             self._reader = None
+            self._waited_s += self._loop.time() - self._reading_since
         return self._lane.rest()
 
     async def _read_last(self) -> bytes | memoryview:
@@ -198,6 +209,7 @@ class RequestBody:
             # The client may have gone right after its last byte; then nothing is missing.
             complete = self._lane.complete
             self._finish(BodyEnd.COMPLETE if complete else BodyEnd.DISCONNECTED)
+        self._received += len(chunk)
         return chunk
 
     def _finish(self, why: BodyEnd) -> None:
@@ -219,11 +231,18 @@ class RequestBody:
     def _check_idle(self) -> None:
         self._watchdog = None
         due = self._reading_since + self._idle_timeout_s
-        if self._reader is not None and self._loop.time() >= due:
+        if self._is_too_slow() or (self._reader is not None and self._loop.time() >= due):
             self.stop(BodyEnd.TIMED_OUT)
         elif self._end is None and self._stopping is None:
             at = due if self._reader is not None else self._loop.time() + self._idle_timeout_s
             self._watchdog = self._loop.call_at(at, self._check_idle)
+
+    def _is_too_slow(self) -> bool:
+        if self._waited_s < 2 * self._idle_timeout_s:
+            return False
+        too_slow = self._received < self._min_rate * self._waited_s
+        self._waited_s, self._received = 0.0, 0
+        return too_slow
 
     async def _send_continue(self) -> None:
         # aiohttp's own handler of Expect does it this way too, only too early for us.

@@ -12,15 +12,19 @@ import logging
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser
 
 from ..protocol.errors import BadRequest, InternalError
+from .admission import Admission
 from .trailers import TrailerScanner
+from .unsent import in_all
 
 _log = logging.getLogger(__name__)
+
+_WRITE_TIMEOUT_S = 60.0
 
 
 class BrokenFraming(Exception):
@@ -28,16 +32,84 @@ class BrokenFraming(Exception):
 
 
 class Connection(web.RequestHandler):
-    """Adds trailers, half-closed connections, and errors as ``CODE: sentence``."""
+    """Adds limits, trailers, half-closed connections, and errors as ``CODE: sentence``.
 
-    __slots__ = ("_chunked", "_payload", "_scanner", "_seen")
+    Args:
+        admission: decides whether there may be one more connection.
+        write_timeout_s: how long a client may take nothing of what waits to be sent to it.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    __slots__ = (
+        *("_admission", "_chunked", "_payload", "_peer", "_scanner", "_seen"),
+        *("_unsent", "_write_timeout_s", "_write_watch"),
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        admission: Admission | None = None,
+        write_timeout_s: float = _WRITE_TIMEOUT_S,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._admission = admission
+        self._peer: Any = None
+        self._write_timeout_s = write_timeout_s
+        self._write_watch: asyncio.TimerHandle | None = None
+        self._unsent = 0  # when last looked at
         self._payload: StreamReader | None = None  # of the newest request on this connection
         self._chunked: StreamReader | None = None  # the same, while more chunks of it come
         self._scanner: TrailerScanner | None = None
         self._seen = b""  # the last bytes before this segment, in case a head ends across it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._peer = transport.get_extra_info("peername")
+        if self._admission is not None and not self._admission.enter(self._peer):
+            admission, self._admission = self._admission, None
+            admission.refuse(cast(asyncio.Transport, transport))
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._admission is not None:
+            self._admission.leave(self._peer)
+            self._admission = None
+        self._stop_write_watch()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing(self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_watch()
+
+    def force_close(self) -> None:
+        """Close; the transport first sends what it has, but does not wait for ever."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            self._watch_writing(transport)
+
+    def _watch_writing(self, transport: asyncio.WriteTransport | None) -> None:
+        self._stop_write_watch()
+        if transport is not None:
+            self._unsent = in_all(transport)
+            self._write_watch = self._loop.call_later(
+                self._write_timeout_s, self._check_writing, transport
+            )
+
+    def _check_writing(self, transport: asyncio.WriteTransport) -> None:
+        if in_all(transport) < self._unsent:
+            self._watch_writing(transport)  # slow, but it reads
+        else:
+            transport.abort()
+
+    def _stop_write_watch(self) -> None:
+        if self._write_watch is not None:
+            self._write_watch.cancel()
+            self._write_watch = None
 
     @property
     def ending(self) -> bool:

@@ -61,12 +61,18 @@ class _Span:
 
 
 async def download(
-    request: web.Request, uploads: Uploads, upload: Upload, headers: Mapping[str, str]
+    request: web.Request,
+    uploads: Uploads,
+    upload: Upload,
+    headers: Mapping[str, str],
+    *,
+    stall_s: float,
 ) -> web.StreamResponse:
     """Answer with the bytes: by sendfile where there is a file, else as they are read.
 
     Args:
         headers: what every answer carries.
+        stall_s: how long the client may take nothing.
     """
     response = web.StreamResponse(headers={**headers, **_headers(upload)})
     # The bytes of a complete upload never change, and ids are not used twice.
@@ -88,7 +94,7 @@ async def download(
             if request.method == hdrs.METH_HEAD:  # which X-HTTP-Method-Override made a GET
                 return response
             if file is not None:
-                await send_file(request, file, span.start, span.length)
+                await send_file(request, file, span.start, span.length, stall_s=stall_s)
             else:
                 async for chunk in uploads.read(upload, span.start, span.stop):
                     await response.write(chunk)

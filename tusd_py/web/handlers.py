@@ -54,7 +54,8 @@ class Handlers:
         dialect: how requests are understood and outcomes told.
         surroundings: what stands between the clients and us.
         cors: None sends no CORS headers.
-        idle_timeout_s: how long a client may be silent within a body.
+        idle_timeout_s: how long a client may be silent within a body, or take nothing of one.
+        min_rate: bytes a second that a body has to bring on average.
         pool: buffers for large bodies.
     """
 
@@ -63,11 +64,17 @@ class Handlers:
     surroundings: Surroundings
     cors: Cors | None
     idle_timeout_s: float
+    min_rate: float
     pool: BufferPool
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, in the form that tus clients expect, whatever happens."""
-        body = RequestBody(request, idle_timeout_s=self.idle_timeout_s, pool=self.pool)
+        body = RequestBody(
+            request,
+            idle_timeout_s=self.idle_timeout_s,
+            min_rate=self.min_rate,
+            pool=self.pool,
+        )
         try:
             response = await self._respond(request, body)
         except TusError as error:
@@ -113,7 +120,13 @@ class Handlers:
         self, request: web.Request, fetch: Fetch, info: RequestInfo
     ) -> web.StreamResponse:
         upload = await self.uploads.fetch(fetch, info)
-        return await download(request, self.uploads, upload, self._common_headers(request))
+        return await download(
+            request,
+            self.uploads,
+            upload,
+            self._common_headers(request),
+            stall_s=self.idle_timeout_s,
+        )
 
     def _head_of(self, request: web.Request) -> RequestHead:
         target, collection_path = _split_path(request)

@@ -13,16 +13,19 @@ from typing import BinaryIO
 
 from aiohttp import web
 
+from .unsent import in_kernel
+
 _STEP_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 256 * 1024
-_STALL_S = 60.0
 
 
-async def send_file(request: web.Request, file: BinaryIO, start: int, length: int) -> None:
+async def send_file(
+    request: web.Request, file: BinaryIO, start: int, length: int, *, stall_s: float
+) -> None:
     """Send `length` bytes from `start` on; the head of the response has been written.
 
     Raises:
-        OSError: the client went away or takes nothing for a minute, or the file is too short.
+        OSError: the client went away or takes nothing for `stall_s`, or the file is too short.
     """
     transport = request.transport
     if transport is None:
@@ -31,14 +34,16 @@ async def send_file(request: web.Request, file: BinaryIO, start: int, length: in
     if sock is None or transport.get_extra_info("sslcontext") is not None or not length:
         await _copy(request, file, start, length)
         return
-    await _flushed(transport)
+    await _flushed(transport, stall_s)
     # The transport goes on owning the original; closing the copy does not close the connection.
     with socket.socket(fileno=os.dup(sock.fileno())) as copy:
         copy.setblocking(False)
-        await _send_all(copy, file.fileno(), start, length)
+        await _send_all(copy, file.fileno(), start, length, stall_s)
 
 
-async def _send_all(sock: socket.socket, file: int, start: int, length: int) -> None:
+async def _send_all(
+    sock: socket.socket, file: int, start: int, length: int, stall_s: float
+) -> None:
     loop = asyncio.get_running_loop()
     end = start + length
     while start < end:
@@ -46,14 +51,14 @@ async def _send_all(sock: socket.socket, file: int, start: int, length: int) -> 
         try:
             sent = await loop.run_in_executor(None, os.sendfile, sock.fileno(), file, start, step)
         except BlockingIOError:
-            await _writable(sock)
+            await _writable(sock, stall_s)
             continue
         if not sent:
             raise OSError("the file is shorter than its record")
         start += sent
 
 
-async def _writable(sock: socket.socket) -> None:
+async def _writable(sock: socket.socket, stall_s: float) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 
@@ -63,15 +68,18 @@ async def _writable(sock: socket.socket) -> None:
 
     loop.add_writer(sock, wake)
     try:
-        async with asyncio.timeout(_STALL_S):
-            await ready
+        left = in_kernel(sock)
+        while not (await asyncio.wait([ready], timeout=stall_s))[0]:
+            before, left = left, in_kernel(sock)
+            if left >= before:
+                raise TimeoutError
     finally:
         loop.remove_writer(sock)
 
 
-async def _flushed(transport: asyncio.WriteTransport) -> None:
+async def _flushed(transport: asyncio.WriteTransport, stall_s: float) -> None:
     """Wait until the head of the response is on its way: nothing may overtake it."""
-    deadline = asyncio.get_running_loop().time() + _STALL_S
+    deadline = asyncio.get_running_loop().time() + stall_s
     while transport.get_write_buffer_size():
         if transport.is_closing() or asyncio.get_running_loop().time() > deadline:
             raise ConnectionResetError("the client went away")
