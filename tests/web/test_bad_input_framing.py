@@ -141,7 +141,7 @@ def test_chunks_that_are_none_end_the_connection(
     # Of "shorter than its size" the five bytes are there, the last of them a carriage return.
     sent = b"defg\r" if body.startswith(b"5") else MISSING
     assert upload.file.read_bytes() == STORED + sent[: kept - 3]
-    assert kept <= 7
+    assert kept <= 3 + (5 if body.startswith(b"5") else 4)
     assert upload.patch(body=MISSING[kept - 3 :], offset=kept).status == 204
     upload.delete()
 

@@ -68,11 +68,13 @@ class TusError(Exception):
         code: the stable name that clients and logs search for.
         status: the HTTP status it is answered with.
         closes: whether the connection is unusable afterwards.
+        retry_after_s: when the client may come again, if it is told so.
     """
 
     code: ClassVar[str] = "ERR_INTERNAL_SERVER_ERROR"
     status: ClassVar[int] = 500
     closes: ClassVar[bool] = False
+    retry_after_s: ClassVar[int | None] = None
 
     def __init__(self, sentence: str | None = None) -> None:
         """Take a sentence for the client; it must not repeat bytes the client sent."""
@@ -86,7 +88,7 @@ class TusError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Response headers that belong to this error."""
-        return {}
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
     @property
     def text(self) -> str:
@@ -357,20 +359,14 @@ class ServerShutdown(TusError):
     """The server is shutting down; what arrived is kept, try again."""
 
     code, status, closes = "ERR_SERVER_SHUTDOWN", 503, True
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "1"}
+    retry_after_s = 1
 
 
 class TooManyConnections(TusError):
     """The server has as many connections as it may have; try again."""
 
     code, status, closes = "ERR_TOO_MANY_CONNECTIONS", 503, True
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "1"}
+    retry_after_s = 1
 
 
 class ReadTimeout(TusError):
@@ -383,10 +379,7 @@ class StoreUnavailable(TusError):
     """The store cannot be reached just now; nothing is lost, try again."""
 
     code, status = "ERR_STORE_UNAVAILABLE", 503
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "1"}
+    retry_after_s = 1
 
 
 class HTTPVersionUnsupported(TusError):
