@@ -17,12 +17,12 @@ from .filesystem.lanes import Lanes
 from .filesystem.new_files import PRIVATE_FOLDER
 from .filesystem.work import FileWork
 from .hooks.outbox_memory import MemoryOutbox
+from .hooks.outbox_redis import RedisOutbox
 from .hooks.outbox_sqlite import SqliteOutbox
 from .hooks.python import HookCallable, PythonHooks
 from .interfaces import Authorize, DataStore, Durability, Hooks, HookType, OffsetStore, Outbox
 from .offsets.files import FileOffsets
 from .offsets.redis import RedisOffsets
-from .offsets.redis_address import RedisAddress, RedisOptions
 from .offsets.redis_copies import Copies
 from .offsets.redis_link import RedisLink
 from .protocol.model import (
@@ -39,6 +39,7 @@ from .protocol.model import (
     Limits,
 )
 from .protocol.tus1 import Tus1
+from .redis_client.address import RedisAddress, RedisOptions
 from .service.access import allow_all
 from .service.announce import Announcer
 from .service.delivery import Delivery, Patience
@@ -234,7 +235,8 @@ def _stores(settings: Settings) -> Stores:
         durable=settings.durability is not Durability.NONE,
     )
     if settings.redis_url is not None:
-        return Stores(_redis_offsets(settings, run), data, lanes, outbox)
+        kept = RedisOutbox(_redis_options(settings))
+        return Stores(_redis_offsets(settings, run), data, lanes, kept)
     offsets = FileOffsets(
         directory,
         run,

@@ -22,9 +22,9 @@ from tusd_py.interfaces import DataStore, OffsetStore
 from tusd_py.offsets.files import FileOffsets
 from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.offsets.redis import RedisOffsets
-from tusd_py.offsets.redis_address import RedisAddress, RedisOptions
 from tusd_py.offsets.redis_copies import Copies
 from tusd_py.protocol.model import Upload, UploadId
+from tusd_py.redis_client.address import RedisAddress, RedisOptions
 
 CAPACITY_BYTES = 1024 * 1024
 ID = UploadId("0123456789abcdef0123456789abcdef")

@@ -20,8 +20,8 @@ from tests.support.server import Server, running_server
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
 from tusd_py.offsets.redis import RedisOffsets
-from tusd_py.offsets.redis_address import RedisAddress, RedisOptions
 from tusd_py.offsets.redis_copies import Copies
+from tusd_py.redis_client.address import RedisAddress, RedisOptions
 
 LEASE_S = 1
 SOON_S = 10.0

@@ -28,10 +28,10 @@ from tusd_py.data.seizing import lock_for_writing
 from tusd_py.filesystem.calls import open_regular
 from tusd_py.interfaces import Claim
 from tusd_py.offsets.redis import RedisOffsets
-from tusd_py.offsets.redis_address import RedisAddress, RedisOptions
 from tusd_py.offsets.redis_copies import Copies
 from tusd_py.protocol.errors import ClaimLost
 from tusd_py.protocol.model import UploadId
+from tusd_py.redis_client.address import RedisAddress, RedisOptions
 
 ROUNDS = 100
 PIECE = b"a" * 4096

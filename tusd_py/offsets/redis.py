@@ -23,7 +23,7 @@ from ..protocol.errors import (
     UploadNotFound,
 )
 from ..protocol.model import Upload, UploadId
-from .redis_address import RedisOptions
+from ..redis_client.address import RedisOptions
 from .redis_claims import ClaimEvents, RedisClaim, Shared
 from .redis_copies import Copies
 from .redis_index import RedisIndex

@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..protocol.errors import StoreUnavailable
-from .redis_address import RedisOptions
+from ..redis_client.address import RedisOptions
 from .redis_scripts import Script
 from .redis_wire import WireHolder
 

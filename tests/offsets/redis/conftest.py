@@ -15,10 +15,10 @@ import pytest
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.work import running_lanes
 from tusd_py.offsets.redis import RedisOffsets
-from tusd_py.offsets.redis_address import RedisAddress, RedisOptions
 from tusd_py.offsets.redis_claims import RedisClaim
 from tusd_py.offsets.redis_copies import Copies
 from tusd_py.protocol.model import Upload, UploadId
+from tusd_py.redis_client.address import RedisAddress, RedisOptions
 
 ID = UploadId("0123456789abcdef0123456789abcdef")
 KEY = f"tusd-py:{{{ID}}}"

@@ -1,0 +1,1 @@
+"""Where Redis is, and a client for what is not done at every request."""
