@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -58,11 +59,23 @@ def _parse_names(value: object) -> object:
     return value
 
 
+def _parse_network(value: object) -> object:
+    """Accept an address, or a network such as 10.0.0.0/8."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
+
+
 Seconds = Annotated[
     float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
 ]
 Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
 
 
 class Settings(BaseModel):
@@ -90,6 +103,11 @@ class Settings(BaseModel):
     behind_proxy: bool = Field(
         False,
         description="trust X-Forwarded-Host, -Proto, -Prefix and Forwarded for Location",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="with behind-proxy: addresses and networks of the proxies, comma list; "
+        "none: every peer is believed, as tusd does",
     )
     tls_certificate: Path | None = Field(None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
@@ -214,6 +232,8 @@ class Settings(BaseModel):
     def _fit_together(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls-certificate and tls-key are only good together")
+        if self.trusted_proxies and not self.behind_proxy:
+            raise ValueError("trusted-proxies is only good with behind-proxy")
         if self.cors_allow_credentials and re.fullmatch(self.cors_allow_origin, _ANY_ORIGIN):
             raise ValueError(
                 "cors-allow-credentials needs a cors-allow-origin that names your own origins"

@@ -279,6 +279,7 @@ def _surroundings(settings: Settings) -> Surroundings:
     return Surroundings(
         base_url=settings.base_path if absolute else None,
         behind_proxy=settings.behind_proxy,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

@@ -115,6 +115,12 @@ class NotingOutbox(MemoryOutbox):
             await self._hooks.call(event)
 
 
+def body_head(length: int | None, checksum: Checksum | ChecksumInTrailer | None) -> BodyHead:
+    """What the head of a request says that has such a checksum."""
+    announced = {"upload-checksum"} if isinstance(checksum, ChecksumInTrailer) else set[str]()
+    return BodyHead(length=length, checksum=checksum, trailers=frozenset(announced))
+
+
 class House:
     """The service and what it stands on; the methods are the verbs of a client."""
 
@@ -166,7 +172,7 @@ class House:
         head = None
         if body is not None:
             known = len(body) if isinstance(body, bytes) else None
-            head = BodyHead(length=known, checksum=checksum)
+            head = body_head(known, checksum)
         command = Create(length=length, metadata=metadata, kind=kind or Whole(), body=head)
         return (await self.uploads.create(command, _body(body), REQUEST)).upload
 
@@ -185,7 +191,7 @@ class House:
             id=upload.id,
             offset=upload.offset if offset is None else offset,
             declared_length=length,
-            body=BodyHead(length=known, checksum=checksum),
+            body=body_head(known, checksum),
         )
         return (await self.uploads.append(command, _body(body), REQUEST)).upload
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support.raw_http import NoAnswer, chunked, request
+from tests.support.raw_http import head as head_of
 from tests.support.server import Server
 from tests.support.target import (
     MISSING,
     STORED,
+    TYPE,
     Target,
     V,
     assert_refused,
@@ -157,6 +159,33 @@ def test_a_chunk_extension_is_ignored_or_refused(attacked: Server, extension: by
     upload.delete()
 
 
+@pytest.mark.parametrize(
+    "chunk", [b"1\r\nx\r\n", b"2;" + b"a" * 60 + b"\r\nxx\r\n"], ids=["tiny", "extended"]
+)
+def test_a_million_tiny_chunks_are_refused(attacked: Server, chunk: bytes) -> None:
+    """A36: a body that is mostly framing is cut off; what came of it by then is kept."""
+    upload = new_target(attacked, ("Upload-Length", "1000000"))
+    with upload.connect() as connection:
+        connection.send(upload.head_of_patch(CHUNKED))
+        for _ in range(1000):
+            connection.send(chunk * 1000)
+        assert_refused(connection.answer(), 400)
+    kept = upload.offset()
+    assert 3 < kept < 200_000
+    assert upload.file.read_bytes() == STORED + b"x" * (kept - 3)
+    upload.delete()
+
+
+def test_short_chunks_are_one_body_however_many(attacked: Server) -> None:
+    """A36: chunks as short as lines of text may come without end."""
+    upload = new_target(attacked, ("Upload-Length", "960003"))
+    line = b"x" * 32
+    data = upload.head_of_patch(CHUNKED) + chunked(*[line] * 30_000)
+    assert upload.send(data).status == 204
+    assert upload.offset() == 960_003
+    upload.delete()
+
+
 def test_many_small_chunks_are_one_body(attacked: Server) -> None:
     """A36: a body in one-byte chunks is stored as any other."""
     upload = new_target(attacked, ("Upload-Length", "20003"))
@@ -166,13 +195,40 @@ def test_many_small_chunks_are_one_body(attacked: Server) -> None:
     upload.delete()
 
 
-def test_a_trailer_that_was_not_announced_is_ignored(attacked: Server) -> None:
-    """A37: a trailer field without Trailer in the head has no meaning (RFC 9110, 6.5.1)."""
+@pytest.mark.parametrize("together", [True, False], ids=["one segment", "trailer later"])
+@pytest.mark.parametrize("announced", ["", "Upload-Checksum-2", "X-Other, Y"])
+@pytest.mark.parametrize("name", ["Upload-Checksum", "X", "Tus-Resumable"])
+def test_a_trailer_that_was_not_announced_is_refused(
+    target: Target, name: str, announced: str, *, together: bool
+) -> None:
+    """A37: a client may take its checksum for verified, so nothing of such a body is kept."""
+    head = target.head_of_patch(CHUNKED, *([("Trailer", announced)] if announced else []))
+    body = chunked(MISSING, trailers=[(name, "sha1 nonsense")])
+    with target.connect() as connection:
+        if together:
+            connection.send(head + body)
+        else:
+            connection.send(head + body[:-30])
+            assert target.send(request("OPTIONS", "/files/")).status == 200
+            connection.send(body[-30:])
+        assert_refused(connection.answer(), 400)
+        assert connection.ended()
+
+
+def test_a_trailer_that_was_announced_may_come(attacked: Server) -> None:
+    """A37: what is announced and means nothing to us is ignored (RFC 9110, 6.5.1)."""
     upload = new_target(attacked)
-    trailer = [("Upload-Checksum", "sha1 nonsense"), ("X", "1")]
-    data = upload.head_of_patch(CHUNKED) + chunked(MISSING, trailers=trailer)
+    head = upload.head_of_patch(CHUNKED, ("Trailer", "X-Trace , ETag"))
+    data = head + chunked(MISSING, trailers=[("x-trace", "1")])
     assert upload.send(data).status == 204
     upload.delete()
+
+
+def test_a_first_body_with_an_unannounced_trailer_creates_nothing(target: Target) -> None:
+    """A37: for the bytes of a creation the same holds, and no upload is left behind."""
+    fields = (V, TYPE, ("Upload-Length", "7"), CHUNKED)
+    body = chunked(MISSING, trailers=[("Upload-Checksum", "sha1 nonsense")])
+    assert_refused(target.send(head_of("POST", "/files/", *fields) + body), 400)
 
 
 @pytest.mark.parametrize("field", ["Content-Length: 4", "Transfer-Encoding: chunked"])

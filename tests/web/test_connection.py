@@ -113,7 +113,9 @@ async def test_no_request_gets_fields_from_the_trailer_before_it(
 ) -> None:
     """A request with a trailer is the last on its connection, for the parser mixes them up."""
     path = await new_upload(peer)
-    fields = (*PATCH.items(), ("Upload-Offset", "0"), ("Transfer-Encoding", "chunked"))
+    announced = ("Trailer", "X, X-HTTP-Method-Override")
+    framing = ("Transfer-Encoding", "chunked")
+    fields = (*PATCH.items(), ("Upload-Offset", "0"), framing, announced)
     data = head("PATCH", path, *fields) + b"1\r\nx\r\n0\r\n" + trailer + b"\r\n"
     victim = request("POST", path, *V.items())  # a DELETE, if it got the field
     if pieces == 1:

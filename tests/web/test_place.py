@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from ipaddress import ip_network
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -13,6 +14,50 @@ from tusd_py.web.place import Surroundings
 
 DIRECT = Surroundings()
 BEHIND = Surroundings(behind_proxy=True)
+
+
+def heard_from(remote: str, *proxies: str) -> str:
+    """Return the origin that a forwarded request of that peer is told."""
+    surroundings = Surroundings(
+        behind_proxy=True, trusted_proxies=tuple(ip_network(proxy) for proxy in proxies)
+    )
+    headers = {"Host": "inside", "X-Forwarded-Host": "outside", "X-Forwarded-Prefix": "/p"}
+    request = make_mocked_request("POST", "/files/", headers).clone(remote=remote)
+    place = surroundings.place_of(request, "/files/")
+    assert place.base_path == ("/p/files/" if "outside" in place.origin else "/files/")
+    return place.origin
+
+
+@pytest.mark.parametrize(
+    ("remote", "proxies"),
+    [
+        ("10.1.2.3", ()),
+        ("10.1.2.3", ("10.1.2.3",)),
+        ("10.1.2.3", ("192.0.2.1", "10.0.0.0/8")),
+        ("::ffff:10.1.2.3", ("10.0.0.0/8",)),
+        ("fd00::1", ("fd00::/64",)),
+        ("fe80::1%eth0", ("fe80::/10",)),
+        ("", ("10.0.0.0/8",)),  # a UNIX socket
+    ],
+)
+def test_a_trusted_proxy_is_believed(remote: str, proxies: tuple[str, ...]) -> None:
+    """A59: of a peer in the list, or of every one without a list, the headers count."""
+    assert heard_from(remote, *proxies) == "http://outside"
+
+
+@pytest.mark.parametrize(
+    ("remote", "proxies"),
+    [
+        ("10.1.2.3", ("10.1.2.4", "fd00::/8")),
+        ("11.1.2.3", ("10.0.0.0/8",)),
+        ("::ffff:11.1.2.3", ("10.0.0.0/8",)),
+        ("fd01::1", ("fd00::/64",)),
+        ("nonsense", ("0.0.0.0/0",)),
+    ],
+)
+def test_whoever_is_no_proxy_of_ours_is_not_believed(remote: str, proxies: tuple[str, ...]) -> None:
+    """A59: what others say is ignored altogether."""
+    assert heard_from(remote, *proxies) == "http://inside"
 
 
 def place_of(surroundings: Surroundings, headers: dict[str, str], path: str = "/files/") -> Place:

@@ -11,10 +11,16 @@ from .model import Kind, Upload, UploadId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyHead:
-    """What the head of a request says about the bytes that follow it."""
+    """What the head of a request says about the bytes that follow it.
 
-    length: int | None  # Content-Length; None: chunked
+    Attributes:
+        length: Content-Length; None: chunked.
+        trailers: names of the fields that are announced to come behind it, in lower case.
+    """
+
+    length: int | None
     checksum: Checksum | ChecksumInTrailer | None = None
+    trailers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,12 @@ class AppendPlan:
     Attributes:
         upload: the record, with the length this very request may have declared.
         room: how many bytes may be stored at most.
+        trailers: names of the fields that may come behind the body, in lower case.
     """
 
     upload: Upload
     room: int
+    trailers: frozenset[str] = frozenset()
 
 
 def plan_create(
@@ -130,7 +132,8 @@ def plan_append(append: Append, upload: Upload, *, limits: Limits, now: float) -
     upload = _declare_length(upload, append.declared_length, limits)
     _check_body_fits(upload, append.body.length, limits)
     ceiling = limits.size_ceiling if upload.length is None else upload.length
-    return AppendPlan(upload=upload, room=ceiling - upload.offset)
+    room = ceiling - upload.offset
+    return AppendPlan(upload=upload, room=room, trailers=append.body.trailers)
 
 
 def settle_append(

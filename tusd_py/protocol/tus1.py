@@ -229,7 +229,7 @@ class Tus1:
             return None
         if CREATION_WITH_UPLOAD not in self.capabilities:
             return None
-        return BodyHead(length=head.body_length, checksum=self._parse_checksum(head))
+        return self._parse_body(head)
 
     # --- PATCH
 
@@ -246,12 +246,19 @@ class Tus1:
             id=upload_id,
             offset=offset,
             declared_length=None if declared is None else self._parse_size(declared),
-            body=BodyHead(length=head.body_length, checksum=self._parse_checksum(head)),
+            body=self._parse_body(head),
         )
 
-    def _parse_checksum(self, head: RequestHead) -> Checksum | ChecksumInTrailer | None:
+    def _parse_body(self, head: RequestHead) -> BodyHead:
+        trailers = _announced_trailers(head.headers)
+        checksum = self._parse_checksum(head, in_trailer="upload-checksum" in trailers)
+        return BodyHead(length=head.body_length, checksum=checksum, trailers=trailers)
+
+    def _parse_checksum(
+        self, head: RequestHead, *, in_trailer: bool
+    ) -> Checksum | ChecksumInTrailer | None:
         header = the_only(head.headers, "Upload-Checksum", InvalidChecksum)
-        if not _announces_trailer(head.headers, "upload-checksum"):
+        if not in_trailer:
             return None if header is None else parse_checksum(header)
         if header is not None:
             raise InvalidChecksum("send Upload-Checksum as a header or as a trailer, not both")
@@ -285,12 +292,9 @@ def _check_final_head(head: RequestHead, body: BodyHead | None) -> None:
         raise InvalidConcat("a final upload takes its bytes from its parts")
 
 
-def _announces_trailer(headers: Headers, name: str) -> bool:
-    return any(
-        token.strip().lower() == name
-        for line in headers.getall("Trailer", ())
-        for token in line.split(",")
-    )
+def _announced_trailers(headers: Headers) -> frozenset[str]:
+    lines = headers.getall("Trailer", ())
+    return frozenset(token.strip().lower() for line in lines for token in line.split(","))
 
 
 def _progress(upload: Upload) -> dict[str, str]:

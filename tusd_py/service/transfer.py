@@ -11,9 +11,12 @@ from ..protocol.errors import (
     BytesBusy,
     ChecksumMismatch,
     ClaimLost,
+    InvalidBody,
     InvalidChecksum,
+    MaxSizeExceeded,
     TusError,
     UploadDamaged,
+    UploadSizeExceeded,
 )
 from ..protocol.model import Limits, Upload
 from ..protocol.rules import AppendPlan, settle_append, too_long
@@ -90,6 +93,18 @@ class Verifier:
             raise ChecksumMismatch
 
 
+def check_trailers(body: Body, announced: frozenset[str]) -> None:
+    """Refuse a body with a trailer that its head did not speak of.
+
+    It may be a checksum that the client believes to be verified.
+
+    Raises:
+        InvalidBody
+    """
+    if not (body.trailers() or {}).keys() <= announced:
+        raise InvalidBody("a trailer came that the head of the request had not announced")
+
+
 class Transfer:
     """Moves a body into an append session and saves what is kept of it."""
 
@@ -110,8 +125,10 @@ class Transfer:
         """Store whatever comes and return what is kept; it is saved by the caller.
 
         Raises:
-            MaxSizeExceeded, UploadSizeExceeded: there is more than fits. What came since the
-                last checkpoint is dropped, so that such a request never completes an upload.
+            MaxSizeExceeded, UploadSizeExceeded: there is more than fits.
+            InvalidBody: a trailer came unannounced.
+                After these, what came since the last checkpoint is dropped, so that such a
+                request never completes an upload.
             InsufficientStorage, StoreUnavailable: what is good of it has been saved.
         """
         saved = self._start
@@ -120,11 +137,12 @@ class Transfer:
                 # Of the last byte only the end of the body tells whether it really is the last.
                 if self._is_checkpoint_due(saved) and not self._is_all:
                     saved = await self._checkpoint()
+            check_trailers(self._body, self._plan.trailers)
             stored = await self._commit(cut=self._body.end is not BodyEnd.COMPLETE)
-        except _NoRoom:
+        except (MaxSizeExceeded, UploadSizeExceeded, InvalidBody):
             await self._session.rollback(saved)
             await self._claim.save(self._kept(saved))
-            raise too_long(self._plan.upload, self._keeping.limits) from None
+            raise
         except (BytesBusy, ClaimLost, UploadDamaged):
             raise  # there is nothing to keep, nor a place for it
         except TusError:
@@ -145,11 +163,10 @@ class Transfer:
                 pass
             stored = await self._commit(cut=False)
             if self._body.end is BodyEnd.COMPLETE:
+                check_trailers(self._body, self._plan.trailers)
                 verifier.check(self._body)
                 verified = True
                 return self._kept(stored)
-        except _NoRoom:
-            raise too_long(self._plan.upload, self._keeping.limits) from None
         finally:
             if not verified:
                 await self._session.rollback(self._start)
@@ -170,7 +187,7 @@ class Transfer:
         chunk = await self._body.read()
         self._received += len(chunk)
         if self._received > self._plan.room:
-            raise _NoRoom
+            raise too_long(self._plan.upload, self._keeping.limits)
         if chunk:
             await self._session.write(chunk)
         return bool(chunk)
@@ -202,7 +219,3 @@ class Transfer:
 
     def _kept(self, stored: int) -> Upload:
         return self._keeping.settle(self._plan, stored, synced=self._synced)
-
-
-class _NoRoom(Exception):
-    """The body has more bytes than may be stored."""

@@ -349,7 +349,8 @@ class Uploads:
         async with self._claim(upload.id) as claim:
             await self._custody.secure(claim)
             ceiling = self._policy.limits.size_ceiling if upload.length is None else upload.length
-            plan = AppendPlan(upload=claim.upload, room=ceiling)
+            trailers = frozenset[str]() if head is None else head.trailers
+            plan = AppendPlan(upload=claim.upload, room=ceiling, trailers=trailers)
             try:
                 if whole is not None or head is None:
                     await self._completion.catch_up(claim, request)

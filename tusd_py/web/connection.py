@@ -27,6 +27,12 @@ _log = logging.getLogger(__name__)
 _WRITE_TIMEOUT_S = 60.0
 
 
+# Chunks of a few bytes, or with long extensions, cost hundreds of times as much as others. What
+# frames a body may be this many bytes, and from there on a quarter of what it frames.
+FRAMING_BYTES = 256 * 1024
+FRAMING_SHARE = 4
+
+
 class BrokenFraming(Exception):
     """The body of a request is not framed as HTTP demands."""
 
@@ -41,7 +47,7 @@ class Connection(web.RequestHandler):
 
     __slots__ = (
         *("_admission", "_chunked", "_payload", "_peer", "_scanner", "_seen"),
-        *("_unsent", "_write_timeout_s", "_write_watch"),
+        *("_unsent", "_wire_bytes", "_write_timeout_s", "_write_watch"),
     )
 
     def __init__(
@@ -59,6 +65,7 @@ class Connection(web.RequestHandler):
         self._unsent = 0  # when last looked at
         self._payload: StreamReader | None = None  # of the newest request on this connection
         self._chunked: StreamReader | None = None  # the same, while more chunks of it come
+        self._wire_bytes = 0  # what has come for it, framing included
         self._scanner: TrailerScanner | None = None
         self._seen = b""  # the last bytes before this segment, in case a head ends across it
 
@@ -117,6 +124,8 @@ class Connection(web.RequestHandler):
         return bool(self._close)
 
     def data_received(self, data: bytes) -> None:
+        if self._payload is not None and isinstance(self._payload.exception(), BrokenFraming):
+            return  # the request cannot be saved any more, and it is the last
         if self._scanner is not None:
             self._scanner.feed(data)
         idle = self._payload is None or self._payload.is_eof()
@@ -124,16 +133,27 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         new = list(self._messages)[queued:] if len(self._messages) > queued else []
         chunked = [] if self._chunked is None else [self._chunked]
+        self._wire_bytes = self._wire_bytes + len(data) if chunked else 0
         for message, payload in new:
             if hasattr(message, "exc"):
                 self._fail_body(BrokenFraming())
             else:
                 self._payload, self._scanner = payload, None
                 chunked += [payload] if message.chunked else []
-        if idle and len(new) == 1 and _announces_trailer(new[0][0]):
+        if idle and len(new) == 1 and getattr(new[0][0], "chunked", False):
             self._start_scanning(self._seen[-3:] + data)
         self._seen = data[-6:] if len(data) >= 6 else (self._seen + data)[-6:]
         self._watch_ends(chunked)
+        self._watch_framing()
+
+    def _watch_framing(self) -> None:
+        """Give up on chunks that are hardly more than their framing."""
+        if (body := self._chunked) is None:
+            return
+        framing = self._wire_bytes - body.total_bytes
+        if framing > FRAMING_BYTES + body.total_bytes // FRAMING_SHARE:
+            self._fail_body(BrokenFraming())
+            self.close()
 
     def _watch_ends(self, chunked: list[StreamReader]) -> None:
         """Let this request be the last if it had a trailer, or if who knows whether it had one.
@@ -208,10 +228,6 @@ class Connection(web.RequestHandler):
         response = web.Response(status=status, text=error.text)
         response.force_close()
         return response
-
-
-def _announces_trailer(message: Any) -> bool:
-    return bool(getattr(message, "chunked", False)) and "Trailer" in message.headers
 
 
 class ConnectionSite(web.BaseSite):

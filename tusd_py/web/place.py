@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -17,6 +19,8 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _FORWARDED_PAIR = re.compile(r'\s*(host|proto)\s*=\s*"?([^";,\s]+)"?\s*', re.IGNORECASE)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
+Network = IPv4Network | IPv6Network
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
@@ -25,10 +29,12 @@ class Surroundings:
     Attributes:
         base_url: the absolute creation URL to use whatever the request says, or None.
         behind_proxy: whether X-Forwarded-* and Forwarded can be believed.
+        trusted_proxies: only of these peers, if any are named, and of UNIX sockets.
     """
 
     base_url: str | None = None
     behind_proxy: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
 
     def place_of(self, request: web.Request, collection_path: str) -> Place:
         """Return the place of uploads for this request.
@@ -49,12 +55,26 @@ class Surroundings:
         if host and not _AUTHORITY.fullmatch(host):
             raise BadRequest("the Host header is not a host")
         scheme = request.scheme
-        if self.behind_proxy:
+        if self.behind_proxy and _is_trusted(request.remote or "", self.trusted_proxies):
             scheme, host = _forwarded(request, scheme, host)
             base_path = _forwarded_prefix(request) + base_path
         host = host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
         # HTTP/1.0 needs no Host; a path alone is a valid Location too.
         return Place(origin=f"{scheme}://{host}" if host else "", base_path=base_path)
+
+
+@lru_cache(maxsize=1024)
+def _is_trusted(remote: str, proxies: tuple[Network, ...]) -> bool:
+    """Whether to believe what that peer says of its clients; one without address is local."""
+    if not proxies or not remote:
+        return True
+    try:
+        address = ip_address(remote.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in proxies)
 
 
 def _forwarded(request: web.Request, scheme: str, host: str) -> tuple[str, str]:
