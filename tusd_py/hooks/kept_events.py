@@ -31,6 +31,7 @@ def format_event(event: HookEvent) -> str:
                 "method": request.method,
                 "uri": request.uri,
                 "remote": request.remote,
+                "port": request.port,
                 "headers": {
                     name: list(values)
                     for name, values in request.headers.items()

@@ -14,6 +14,7 @@ from .application import (
     Operation,
     RequestInfo,
     ResponseChange,
+    ResponseChanges,
     new_event_id,
 )
 from .bodies import Body, BodyEnd
@@ -41,5 +42,6 @@ __all__ = [
     "Outbox",
     "RequestInfo",
     "ResponseChange",
+    "ResponseChanges",
     "new_event_id",
 ]

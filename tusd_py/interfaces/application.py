@@ -14,6 +14,42 @@ from ..protocol.model import Upload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseChange:
+    """What a hook wants the client to be answered; the rest stays as it is."""
+
+    status: int | None = None
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def merged_with(self, later: ResponseChange) -> ResponseChange:
+        """Return both; where they disagree, the later one counts."""
+        return ResponseChange(
+            status=later.status or self.status,
+            body=later.body or self.body,
+            headers={**self.headers, **later.headers},
+        )
+
+
+class ResponseChanges:
+    """What the hooks of one request want its client to be answered, collected as they are asked.
+
+    Attributes:
+        if_done: for the answer of a request that was carried out.
+        if_refused: for the answer of a request that a hook refused.
+    """
+
+    __slots__ = ("if_done", "if_refused")
+
+    def __init__(self) -> None:
+        self.if_done: ResponseChange | None = None
+        self.if_refused: ResponseChange | None = None
+
+    def add(self, change: ResponseChange) -> None:
+        """Add to the answer of success."""
+        self.if_done = change if self.if_done is None else self.if_done.merged_with(change)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestInfo:
     """The request as hooks and authorisation see it."""
 
@@ -21,6 +57,8 @@ class RequestInfo:
     uri: str  # the raw request target
     remote: str  # address of the peer, "" on a UNIX socket
     headers: Mapping[str, Sequence[str]]  # names in canonical form: Upload-Length
+    port: int | None = None  # of the peer; None: not known
+    changes: ResponseChanges = field(default_factory=ResponseChanges, compare=False, repr=False)
 
 
 class Operation(enum.StrEnum):
@@ -102,22 +140,13 @@ class HookEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseChange:
-    """What a hook wants the client to be answered; the rest stays as it is."""
-
-    status: int | None = None
-    body: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HookReply:
     """What a hook wants changed."""
 
     id: str | None = None  # pre-create: use this id instead
     metadata: Mapping[str, str] | None = None  # pre-create: replace the metadata
     storage_path: str | None = None  # pre-create: where below the directory the bytes go
-    reject: bool = False  # pre-access, pre-create, pre-terminate: refuse
+    reject: bool = False  # any pre- hook: refuse
     stop: bool = False  # post-receive: end the upload and remove it
     response: ResponseChange | None = None
 
@@ -143,7 +172,8 @@ class Hooks(Protocol):
         """Ask the hook, if there is one for this event.
 
         Raises:
-            TusError: it refuses, or cannot be asked.
+            TusError: it refuses.
+            HookUnavailable: it could not be asked; what it was asked about is not done.
         """
 
     async def tell(self, event: HookEvent, receiver: str) -> None:

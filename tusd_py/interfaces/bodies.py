@@ -16,6 +16,7 @@ class BodyEnd(enum.Enum):
     MALFORMED = "malformed"  # the framing of the body is broken
     TAKEN_OVER = "taken over"  # another request wants the upload
     SHUTDOWN = "shutdown"  # the server is going down
+    STOPPED = "stopped"  # the application wants no more of it
 
 
 class Body(Protocol):

@@ -18,6 +18,7 @@
     │   ├── InvalidBody                400  ERR_INVALID_BODY
     │   ├── UnexpectedEOF              400  ERR_UNEXPECTED_EOF
     │   ├── UploadRejected             400  ERR_UPLOAD_REJECTED
+    │   ├── UploadStopped              400  ERR_UPLOAD_STOPPED
     │   ├── TerminationRejected        400  ERR_UPLOAD_TERMINATION_REJECTED
     │   ├── Unauthorized               401  ERR_UNAUTHORIZED
     │   ├── Forbidden                  403  ERR_FORBIDDEN
@@ -47,6 +48,7 @@
     │   ├── TooManyConnections         503  ERR_TOO_MANY_CONNECTIONS
     │   ├── ReadTimeout                503  ERR_READ_TIMEOUT
     │   ├── StoreUnavailable           503  ERR_STORE_UNAVAILABLE
+    │   ├── HookUnavailable            503  ERR_HOOK_UNAVAILABLE
     │   ├── HTTPVersionUnsupported     505  ERR_HTTP_VERSION
     │   └── InsufficientStorage        507  ERR_INSUFFICIENT_STORAGE
     └── UploadExists                   500  between our own rooms; a client never sees it
@@ -178,6 +180,12 @@ class UploadRejected(TusError):
     """Upload creation has been rejected by the server."""
 
     code, status = "ERR_UPLOAD_REJECTED", 400
+
+
+class UploadStopped(TusError):
+    """The upload has been stopped by the server, and removed."""
+
+    code, status, closes = "ERR_UPLOAD_STOPPED", 400, True
 
 
 class TerminationRejected(TusError):
@@ -380,6 +388,16 @@ class StoreUnavailable(TusError):
 
     code, status = "ERR_STORE_UNAVAILABLE", 503
     retry_after_s = 1
+
+
+class HookUnavailable(TusError):
+    """What decides about uploads cannot be reached just now; nothing was done, try again."""
+
+    code, status = "ERR_HOOK_UNAVAILABLE", 503
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
 
 
 class HTTPVersionUnsupported(TusError):

@@ -16,6 +16,7 @@ from ..protocol.errors import (
     UnexpectedEOF,
     UploadDamaged,
     UploadInterrupted,
+    UploadStopped,
 )
 from ..protocol.model import Upload
 from ..protocol.rules import AppendPlan
@@ -32,6 +33,7 @@ _STOPPED_BECAUSE: dict[BodyEnd, type[TusError]] = {
     BodyEnd.MALFORMED: InvalidBody,
     BodyEnd.TAKEN_OVER: UploadInterrupted,
     BodyEnd.SHUTDOWN: ServerShutdown,
+    BodyEnd.STOPPED: UploadStopped,
 }
 
 
