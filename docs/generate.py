@@ -41,8 +41,10 @@ def settings_page() -> str:
             lines += ["| flag, key | environment | default | what it does |", "|---|---|---|---|"]
         flag = name.replace("_", "-")
         default = _default(name, field)
+        # A secret among the arguments of a program can be read by everybody on the machine.
+        shown = f"`{flag}`" if field.json_schema_extra == {"flag": False} else f"`--{flag}`"
         lines.append(
-            f"| `--{flag}` | `{ENV_PREFIX}{name.upper()}` | {default} | {field.description} |"
+            f"| {shown} | `{ENV_PREFIX}{name.upper()}` | {default} | {field.description} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -53,6 +55,8 @@ def _default(name: str, field: FieldInfo) -> str:
         value = value.value
     if value in (None, ()):
         return ""
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"`{value:o}`" if name.endswith("_perms") else f"`{value}`"

@@ -106,13 +106,18 @@ def _rebuild(config: Path | None, *, as_json: bool, **options: Any) -> int:
         raise StartError(f"cannot rebuild: {error}") from None
 
 
+_settings = [
+    _option(name, field)
+    for name, field in Settings.model_fields.items()
+    if field.json_schema_extra != {"flag": False}
+]
 _json = click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object a line")
 
 program.add_command(
     click.Command(
         "rebuild",
         callback=_rebuild,
-        params=[_json, _config, *(_option(name, f) for name, f in Settings.model_fields.items())],
+        params=[_json, _config, *_settings],
         help="Give Redis every record that it has lost, from the copies beside the data. "
         "Takes the options of serve, and may run while servers do.",
     )
@@ -122,7 +127,7 @@ program.add_command(
     click.Command(
         "serve",
         callback=_serve,
-        params=[_config, *(_option(name, f) for name, f in Settings.model_fields.items())],
+        params=[_config, *_settings],
         help="Accept uploads. Each option can also be set in the environment, as "
         f"{ENV_PREFIX}UPLOAD_DIR for --upload-dir, or in a TOML file.",
     )

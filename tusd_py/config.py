@@ -16,12 +16,13 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from .interfaces import Durability
+from .interfaces import Durability, HookType
 
 ENV_PREFIX = "TUSD_PY_"
 
@@ -69,6 +70,16 @@ def _parse_network(value: object) -> object:
         raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
 
 
+def _parse_hook_names(value: object) -> object:
+    """Accept a comma list of hooks; as with tusd an empty one means all of them."""
+    names = _parse_names(value)
+    if names in ((), ("all",)):
+        return tuple(HookType)
+    if isinstance(names, list | tuple) and (wrong := set(names) - set(HookType)):
+        raise ValueError(f"{min(wrong, key=str)} is no hook; there are {', '.join(HookType)}")
+    return names
+
+
 Seconds = Annotated[
     float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
 ]
@@ -76,6 +87,8 @@ Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
+
+HookNames = Annotated[tuple[HookType, ...], BeforeValidator(_parse_hook_names)]
 
 
 class Settings(BaseModel):
@@ -185,6 +198,60 @@ class Settings(BaseModel):
     disable_termination: bool = Field(False, description="no DELETE of uploads")
     disable_concatenation: bool = Field(False, description="refuse Upload-Concat")
 
+    hooks_dir: Path | None = Field(
+        None, title="Hooks", description="directory of executables, each named like its hook"
+    )
+    hooks_command_timeout: Seconds = Field(
+        60.0, gt=0, description="how long a command may run before it is killed"
+    )
+    hooks_command_limit: int = Field(16, ge=1, description="how many commands run at once")
+    hooks_python: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:name of a Python callable, or of a mapping of callables",
+    )
+    hooks_http: str | None = Field(None, description="URL that hooks are sent to")
+    hooks_http_forward_headers: Names = Field(
+        (), description="headers of uploads to send along, comma list"
+    )
+    hooks_http_retry: int = Field(3, ge=0, description="how often a hook is sent at most")
+    hooks_http_backoff: Seconds = Field(
+        1.0, description="pause before the second time; it doubles from there"
+    )
+    hooks_http_timeout: Seconds = Field(
+        15.0, gt=0, description="how long a hook may take, all attempts together"
+    )
+    hooks_http_attempt_timeout: Seconds = Field(
+        15.0, gt=0, description="how long one attempt may take"
+    )
+    hooks_http_size_limit: ByteSize = Field(
+        ByteSize(5120), gt=0, description="longest reply to a hook, also of a command"
+    )
+    hooks_http_secret: SecretStr | None = Field(
+        None,
+        description="secret for signatures, whsec_...; two with a blank between during a rotation",
+        json_schema_extra={"flag": False},
+    )
+    hooks_http_secret_file: Path | None = Field(
+        None, description="file with that secret, or with two, one a line"
+    )
+    hooks_enabled_events: HookNames = Field(
+        (
+            HookType.PRE_CREATE,
+            HookType.POST_CREATE,
+            HookType.POST_RECEIVE,
+            HookType.POST_TERMINATE,
+            HookType.POST_FINISH,
+        ),
+        description="hooks to call, comma list; empty or all: every one",
+    )
+    hooks_skip_partials: bool = Field(
+        False, description="tell nothing of partial uploads; they are still asked about"
+    )
+    progress_hooks_interval: Seconds = Field(
+        1.0, gt=0, description="how often post-receive is called while bytes come"
+    )
+
     disable_cors: bool = Field(False, title="CORS", description="send no CORS headers")
     cors_allow_origin: str = Field(
         ".*", description="regular expression that the whole Origin must match"
@@ -218,6 +285,13 @@ class Settings(BaseModel):
         if not re.fullmatch(r"[!-~]+", value) or set(value) & set("?#%{}"):
             raise ValueError("must be a plain path without escapes")
         return value.rstrip("/") + "/"
+
+    @field_validator("hooks_http")
+    @classmethod
+    def _is_plain_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(?:[/?][!-~]*)?", value):
+            raise ValueError("must be a URL with http or https")
+        return value
 
     @field_validator("cors_allow_origin")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from .hooks.outbox_memory import MemoryOutbox
 from .hooks.outbox_redis import RedisOutbox
 from .hooks.outbox_sqlite import SqliteOutbox
 from .hooks.python import HookCallable, PythonHooks
-from .interfaces import Authorize, DataStore, Durability, Hooks, HookType, OffsetStore, Outbox
+from .interfaces import Authorize, DataStore, Durability, Hooks, OffsetStore, Outbox
 from .offsets.files import FileOffsets
 from .offsets.redis import RedisOffsets
 from .offsets.redis_copies import Copies
@@ -50,6 +50,7 @@ from .web.cors import Cors
 from .web.direct import BufferPool
 from .web.handlers import Handlers
 from .web.place import Surroundings
+from .wiring_hooks import assemble_hooks, make_transports
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
 _POOL_BYTES = 16 * 1024 * 1024
@@ -96,8 +97,8 @@ def create_app(
         durability=settings.durability,
         acquire_lock_timeout_s=settings.acquire_lock_timeout,
     )
-    if not isinstance(hooks, Hooks):
-        hooks = PythonHooks(hooks)
+    room = assemble_hooks(settings, hooks if isinstance(hooks, Hooks) else PythonHooks(hooks))
+    hooks = room.hooks
     uploads = Uploads(
         stores.offsets,
         stores.data,
@@ -106,7 +107,7 @@ def create_app(
         announcer=Announcer(hooks, stores.outbox, policy.clock),
         authorize=authorize,
     )
-    delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=Patience())
+    delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=_patience(settings))
     janitor = Janitor(
         uploads,
         stores.offsets,
@@ -125,10 +126,14 @@ def create_app(
         min_rate=float(settings.min_body_rate),
         pool=BufferPool(_POOL_BYTES),
     )
-    told = any(hooks.receivers(event) for event in HookType)
-    return make_application(
-        handlers, lambda: _running(stores, uploads, janitor, delivery if told else None)
-    )
+
+    @contextlib.asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        telling = delivery if room.tells else None
+        async with room.open(), _running(stores, uploads, janitor, telling):
+            yield
+
+    return make_application(handlers, running)
 
 
 @contextlib.asynccontextmanager
@@ -171,9 +176,10 @@ async def check_stores(settings: Settings) -> None:
     """Find out what cannot work, before there are workers.
 
     Raises:
-        SettingsError: a URL is wrong.
+        SettingsError: a URL is wrong, or the directory of hooks is missing.
         StoreUnavailable: a store cannot be reached, or cannot be used.
     """
+    make_transports(settings)
     if settings.redis_url is not None:
         link = RedisLink(_redis_options(settings))
         await link.open()
@@ -294,6 +300,13 @@ def _cors(settings: Settings) -> Cors | None:
         response_headers=settings.cors_expose_headers,
         max_age_s=settings.cors_max_age,
     )
+
+
+def _patience(settings: Settings) -> Patience:
+    """Let hooks have the time that they may take."""
+    usual = Patience()
+    slowest_s = max(settings.hooks_command_timeout, settings.hooks_http_timeout)
+    return replace(usual, longest_s=max(usual.longest_s, slowest_s + _LAST_DELIVERIES_S))
 
 
 def _sweep_interval_s(settings: Settings) -> float:

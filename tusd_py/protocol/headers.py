@@ -56,3 +56,11 @@ def is_too_long_integer(text: str) -> bool:
 def format_http_date(timestamp: float) -> str:
     """Return an IMF-fixdate, rounded up to the second (RFC 9110, 5.6.7)."""
     return formatdate(-(-timestamp // 1), usegmt=True)
+
+
+def canonical_name(name: str) -> str:
+    """Return a header name as Go writes it, and so tusd in hooks: ``upload-length`` capitalised.
+
+    Unlike `str.title` it leaves letters alone that follow a digit.
+    """
+    return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))

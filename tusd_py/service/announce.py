@@ -84,7 +84,7 @@ class Announcer:
         self, claim: Callable[[UploadId], contextlib.AbstractAsyncContextManager[Claim]]
     ) -> None:
         """Settle for ever what processes that died have left; see `settle_abandoned`."""
-        while self._is_used:
+        while True:
             await _try(self.settle_abandoned(claim))
             await asyncio.sleep(_SETTLE_EVERY_S)
 

@@ -30,6 +30,7 @@ from ..protocol.errors import (
     TusError,
     UploadLocked,
 )
+from ..protocol.headers import canonical_name
 from ..protocol.model import parse_upload_id
 from ..protocol.tus1 import VERSION, RequestHead, Tus1, effective_method
 from ..service.uploads import Uploads
@@ -201,7 +202,7 @@ class _CanonicalHeaders(Mapping[str, Sequence[str]]):
     def _fields(self) -> Mapping[str, Sequence[str]]:
         fields: dict[str, list[str]] = {}
         for name, value in self._raw.items():
-            fields.setdefault(name.title(), []).append(value)
+            fields.setdefault(canonical_name(name), []).append(value)
         return fields
 
     def __getitem__(self, name: str) -> Sequence[str]:

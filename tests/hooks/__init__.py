@@ -1,0 +1,1 @@
+"""Hooks on their own: payloads, transports, signatures."""
