@@ -6,15 +6,16 @@ import pytest
 
 from .history import CONFLICT, GONE, OK, PARTLY, Event, answer, check
 
-CREATED = ("create", {"length": 4}, {"status": OK, "offset": 0})
-FIRST = ("append", {"offset": 0, "data": b"ab"}, {"status": OK, "offset": 2})
-SECOND = ("append", {"offset": 2, "data": b"cd"}, {"status": OK, "offset": 4})
-LOST = ("append", {"offset": 2, "data": b"cd"}, None)
-GOT = ("get", {}, {"status": OK, "data": b"abcd"})
-DELETED = ("delete", {}, {"status": OK})
-HEAD_2 = ("head", {}, {"status": OK, "offset": 2, "length": 4})
-CUT = ("cut", {"floor": 1}, None)
 Step = tuple[str, dict[str, object], dict[str, object] | None]
+
+CREATED: Step = ("create", {"length": 4}, {"status": OK, "offset": 0})
+FIRST: Step = ("append", {"offset": 0, "data": b"ab"}, {"status": OK, "offset": 2})
+SECOND: Step = ("append", {"offset": 2, "data": b"cd"}, {"status": OK, "offset": 4})
+LOST: Step = ("append", {"offset": 2, "data": b"cd"}, None)
+GOT: Step = ("get", {}, {"status": OK, "data": b"abcd"})
+DELETED: Step = ("delete", {}, {"status": OK})
+HEAD_2: Step = ("head", {}, {"status": OK, "offset": 2, "length": 4})
+CUT: Step = ("cut", {"floor": 1}, None)
 
 
 def _peek(data: bytes) -> Step:

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tusd_py.data.memory import MemoryData
-from tusd_py.interfaces import BodyEnd
+from tusd_py.interfaces import BodyEnd, HookType
 from tusd_py.offsets.memory import MemoryOffsets
-from tusd_py.protocol.errors import StoreUnavailable, UploadExpired, UploadNotFound
+from tusd_py.protocol.errors import StoreUnavailable, UploadExpired, UploadNotFound, UploadRejected
 from tusd_py.protocol.model import Limits, Upload, UploadId
 from tusd_py.service.janitor import ORPHANED_AFTER_S, Janitor
 
@@ -59,6 +59,36 @@ async def test_expired_uploads_are_gone_to_clients(house: House) -> None:
     with pytest.raises(UploadExpired):
         await house.append(upload, b"defghij")
     assert (await house.record(upload)).offset == 3
+
+
+async def test_an_expired_final_is_not_joined_any_more(house: House) -> None:
+    """Who was told 410 is not told later that the upload is complete."""
+    first, second = await house.part(b"abc"), await house.part(b"def", cut=1)
+    final = await house.final(first, second)
+    house.now += EXPIRE_AFTER_S / 2
+    second = await house.append(second, b"e")
+    house.now += EXPIRE_AFTER_S / 2
+    for look in (house.head, house.fetch):
+        with pytest.raises(UploadExpired):
+            await look(final)
+    await house.append(second, b"f")
+    await house.wait_idle()
+    assert not (await house.record(final)).finished
+    with pytest.raises(UploadExpired):
+        await house.head(final)
+
+
+async def test_a_patch_does_not_finish_what_has_expired(house: House) -> None:
+    """All bytes were there, but the hook had refused until the time was over."""
+    house.hooks.says[HookType.PRE_FINISH] = UploadRejected()
+    upload = await house.create(3)
+    with pytest.raises(UploadRejected):
+        await house.append(upload, b"abc")
+    del house.hooks.says[HookType.PRE_FINISH]
+    house.now += EXPIRE_AFTER_S
+    with pytest.raises(UploadExpired):
+        await house.append(await house.record(upload), b"")
+    assert not (await house.record(upload)).finished
 
 
 async def test_completed_uploads_never_expire(house: House) -> None:

@@ -17,10 +17,11 @@ from ..protocol.errors import (
     UploadLocked,
     UploadNotFound,
 )
-from ..protocol.model import Final, Limits, Upload, UploadId
+from ..protocol.model import Final, Upload, UploadId
 from ..protocol.rules import plan_join
 from .completion import Completion
 from .custody import Custody
+from .transfer import Keeping
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +43,13 @@ class Assembly:
         offsets: OffsetStore,
         data: DataStore,
         completion: Completion,
-        limits: Limits,
+        keeping: Keeping,
     ) -> None:
         self._offsets = offsets
         self._data = data
         self._custody = Custody(data)
         self._completion = completion
-        self._limits = limits
+        self._keeping = keeping
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[UploadId, asyncio.Task[Upload]] = {}
         self._waiting: dict[UploadId, set[UploadId]] = {}  # part -> finals made of it
@@ -119,9 +120,11 @@ class Assembly:
             final = claim.upload
             if final.finished or not isinstance(final.kind, Final):
                 return final
+            if final.expired(self._keeping.clock()):
+                return final  # clients were told that it is gone
             parts = await self._parts_of(final.id, final.kind)
             try:
-                if plan_join(parts, limits=self._limits) is None:
+                if plan_join(parts, limits=self._keeping.limits) is None:
                     return final
             except MaxSizeExceeded:
                 await self._data.delete(final)  # there is nothing that it could wait for

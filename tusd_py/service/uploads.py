@@ -125,7 +125,7 @@ class Uploads:
         self._custody = Custody(data)
         self._completion = Completion(data, hooks, announcer, keeping)
         self._intake = Intake(data, self._completion, keeping)
-        self._assembly = Assembly(offsets, data, self._completion, policy.limits)
+        self._assembly = Assembly(offsets, data, self._completion, keeping)
 
     # --- life of the service
 
@@ -187,8 +187,9 @@ class Uploads:
             return Inspected(plan_inspect(upload, now=self._policy.clock()))
         if isinstance(upload.kind, Final):
             # Its claim may be held for minutes by the assembly; the record tells enough.
+            upload = plan_inspect(upload, now=self._policy.clock())
             self._assembly.poke(upload.id)
-            return Inspected(plan_inspect(upload, now=self._policy.clock()))
+            return Inspected(upload)
         async with self._claim(inspect.id) as claim:
             upload = plan_inspect(claim.upload, now=self._policy.clock())
             # Whoever held it before can change nothing that is told here; a PATCH sees to the rest.
@@ -214,6 +215,7 @@ class Uploads:
             was_finished = claim.upload.finished
             error = None
             try:
+                plan_inspect(claim.upload, now=self._policy.clock())  # before it is caught up
                 await self._custody.secure(claim)
                 await self._completion.catch_up(claim, request)
                 plan = plan_append(
