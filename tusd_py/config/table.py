@@ -2,93 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from .interfaces import Durability, HookType
+from ..interfaces import Durability, HookType
+from .kinds import HookNames, Mode, Names, Networks, Seconds
 
-ENV_PREFIX = "TUSD_PY_"
-
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_S = 100 * 365 * 86400.0  # so that every date can be written
 _ANY_ORIGIN = "https://anybody.invalid"
-
-
-class SettingsError(ValueError):
-    """A setting is wrong; the message is one sentence that names it as the user wrote it."""
-
-
-def _parse_duration(value: object) -> object:
-    """Accept tusd's '1m30s' and plain seconds."""
-    if isinstance(value, str) and _DURATION.fullmatch(value):
-        return sum(float(n) * _UNIT_S[unit] for n, unit in _DURATION_PART.findall(value))
-    return value
-
-
-def _parse_mode(value: object) -> object:
-    """Accept '664', octal as in tusd."""
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch("[0-7]{3,4}", value):
-        raise ValueError("must be three or four octal digits")
-    return int(value, 8)
-
-
-def _parse_names(value: object) -> object:
-    """Accept a comma list, with or without blanks."""
-    if isinstance(value, str):
-        return tuple(name.strip() for name in value.split(",") if name.strip())
-    return value
-
-
-def _parse_network(value: object) -> object:
-    """Accept an address, or a network such as 10.0.0.0/8."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return ip_network(value)
-    except ValueError:
-        raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
-
-
-def _parse_hook_names(value: object) -> object:
-    """Accept a comma list of hooks; as with tusd an empty one means all of them."""
-    names = _parse_names(value)
-    if names in ((), ("all",)):
-        return tuple(HookType)
-    if isinstance(names, list | tuple) and (wrong := set(names) - set(HookType)):
-        raise ValueError(f"{min(wrong, key=str)} is no hook; there are {', '.join(HookType)}")
-    return names
-
-
-Seconds = Annotated[
-    float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
-]
-Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
-Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
-
-HookNames = Annotated[tuple[HookType, ...], BeforeValidator(_parse_hook_names)]
 
 
 class Settings(BaseModel):
@@ -313,66 +244,3 @@ class Settings(BaseModel):
                 "cors-allow-credentials needs a cors-allow-origin that names your own origins"
             )
         return self
-
-
-def load_settings(
-    flags: Mapping[str, Any],
-    *,
-    config_file: Path | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> Settings:
-    """Return the settings; flags go before the environment, that before the file.
-
-    Args:
-        flags: by field name, only those that were given.
-        config_file: a TOML file with the names as in flags, dashes or underscores.
-        environ: where ``TUSD_PY_<NAME>`` is looked up.
-
-    Raises:
-        SettingsError: a name is unknown or a value is wrong.
-    """
-    from_file = {} if config_file is None else _read_file(config_file)
-    from_environ = {
-        name.removeprefix(ENV_PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(ENV_PREFIX) and name != f"{ENV_PREFIX}CONFIG" and value
-    }
-    values = from_file | from_environ | dict(flags)
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(_sentence(error, flags, from_environ, config_file)) from None
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
-
-
-def _sentence(
-    error: ValidationError,
-    flags: Mapping[str, Any],
-    environ: Mapping[str, Any],
-    config_file: Path | None,
-) -> str:
-    """Say what is wrong first, naming the setting as it was written where it was written."""
-    problem = error.errors()[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if not problem["loc"]:
-        return message
-    field = str(problem["loc"][0])
-    if field in flags:
-        name = "--" + field.replace("_", "-")
-    elif field in environ:
-        name = ENV_PREFIX + field.upper()
-    else:
-        name = f"{field} in {config_file}"
-    if problem["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting"
-    return f"{name}: {message}, not {problem['input']!r}"

@@ -1,0 +1,70 @@
+"""What values of settings may look like, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from ..interfaces import HookType
+
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_S = 100 * 365 * 86400.0  # so that every date can be written
+
+
+def _parse_duration(value: object) -> object:
+    """Accept tusd's '1m30s' and plain seconds."""
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return sum(float(n) * _UNIT_S[unit] for n, unit in _DURATION_PART.findall(value))
+    return value
+
+
+def _parse_mode(value: object) -> object:
+    """Accept '664', octal as in tusd."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch("[0-7]{3,4}", value):
+        raise ValueError("must be three or four octal digits")
+    return int(value, 8)
+
+
+def _parse_names(value: object) -> object:
+    """Accept a comma list, with or without blanks."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+def _parse_network(value: object) -> object:
+    """Accept an address, or a network such as 10.0.0.0/8."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
+
+
+def _parse_hook_names(value: object) -> object:
+    """Accept a comma list of hooks; as with tusd an empty one means all of them."""
+    names = _parse_names(value)
+    if names in ((), ("all",)):
+        return tuple(HookType)
+    if isinstance(names, list | tuple) and (wrong := set(names) - set(HookType)):
+        raise ValueError(f"{min(wrong, key=str)} is no hook; there are {', '.join(HookType)}")
+    return names
+
+
+Seconds = Annotated[
+    float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
+]
+Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
+
+HookNames = Annotated[tuple[HookType, ...], BeforeValidator(_parse_hook_names)]
