@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from aiohttp import web
 
 from .config import Settings
 from .protocol.errors import TusError
-from .telemetry.logs import set_up_logging
+from .telemetry.logs import set_up_logging, write_if_read
 from .web.admission import Admission, most_connections, raise_file_limit
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
@@ -43,6 +42,7 @@ _RESTART_PAUSE_S = 1.0
 # Workers that keep dying this young will not live any longer next time.
 _YOUNG_S = 5.0
 _MOST_YOUNG_DEATHS = 5
+_NO_THREAD = "can't start new thread"
 # Beyond the shutdown timeout: for closing stores, and for the supervisor to see it.
 _GRACE_S = 5.0
 
@@ -111,13 +111,21 @@ def run_worker(
         ready: called once connections are served and signals obeyed.
         stores: other stores than those that `settings` name.
         parent: a descriptor that can be read when the supervisor has died.
+
+    Raises:
+        StartError: there is no room for the threads.
     """
-    listener = set_up_logging(settings.log_format, verbose=settings.verbose)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, sock, ready, stores, parent))
-    finally:
-        listener.stop()
+        logs = set_up_logging(settings.log_format, verbose=settings.verbose)
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_serve(settings, sock, ready, stores, parent))
+        finally:
+            logs.stop()
+    except RuntimeError as error:
+        if str(error) != _NO_THREAD:
+            raise
+        raise StartError(f"cannot start: {error}") from None
 
 
 async def _serve(
@@ -206,7 +214,7 @@ class _Supervisor:
             raise StartError("cannot start: the workers end as soon as they begin")
 
     def _replace(self, pid: int, code: int, age_s: float) -> None:
-        sys.stderr.write(f"worker {pid} ended with {code}; starting another\n")
+        write_if_read(f"worker {pid} ended with {code}; starting another\n")
         self._young_deaths = self._young_deaths + 1 if age_s < _YOUNG_S else 0
         if self._young_deaths >= _MOST_YOUNG_DEATHS:
             self._stop(signal.SIGTERM, None)
@@ -227,6 +235,8 @@ class _Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             run_worker(self._settings, self._sock, lambda: None, parent=self._watched)
             code = 0
+        except StartError as error:
+            write_if_read(f"worker {os.getpid()}: {error}\n")
         finally:
             os._exit(code)
 
@@ -266,9 +276,9 @@ def _start_threads(loop: asyncio.AbstractEventLoop) -> None:
     try:
         for _ in range(count):
             pool.submit(everyone.wait)
-    except RuntimeError as error:
+    except RuntimeError:
         everyone.abort()
-        raise StartError(f"cannot start: {error}") from None
+        raise
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

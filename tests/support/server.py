@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,25 @@ class Server:
         return self.process.wait(timeout=30)
 
 
-def start_server(upload_dir: Path, *options: str, env: dict[str, str] | None = None) -> Server:
-    """Start a server on a free port of loopback and wait until it announces its URL."""
+def start_server(
+    upload_dir: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    under: Sequence[str] = (),
+) -> Server:
+    """Start a server on a free port of loopback and wait until it announces its URL.
+
+    Args:
+        upload_dir: its own name with ``.log`` behind it is where the log goes.
+        options: of ``tusd-py serve``.
+        env: variables beside those of this process.
+        under: a command that becomes the server, such as ``prlimit`` with its options.
+    """
     log = upload_dir.with_name(upload_dir.name + ".log")
     with log.open("ab") as stderr:
         process = subprocess.Popen(
             [
+                *under,
                 *(sys.executable, "-m", "tusd_py", "serve"),
                 *("--host", "127.0.0.1", "--port", "0", "--upload-dir", str(upload_dir)),
                 *options,
@@ -75,10 +88,13 @@ def start_server(upload_dir: Path, *options: str, env: dict[str, str] | None = N
 
 @contextlib.contextmanager
 def running_server(
-    upload_dir: Path, *options: str, env: dict[str, str] | None = None
+    upload_dir: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Run a server for the length of the context, and end it whatever happens."""
-    server = start_server(upload_dir, *options, env=env)
+    """Run `start_server` for the length of the context, and end it whatever happens."""
+    server = start_server(upload_dir, *options, env=env, under=under)
     try:
         yield server
     finally:
