@@ -236,13 +236,9 @@ def _stores(settings: Settings) -> Stores:
         file_mode=settings.file_perms,
         fenced=settings.redis_url is not None,
     )
-    outbox = SqliteOutbox(
-        directory / PRIVATE_FOLDER / "outbox.sqlite",
-        durable=settings.durability is not Durability.NONE,
-    )
+    outbox = make_outbox(settings)
     if settings.redis_url is not None:
-        kept = RedisOutbox(_redis_options(settings))
-        return Stores(_redis_offsets(settings, run), data, lanes, kept)
+        return Stores(_redis_offsets(settings, run), data, lanes, outbox)
     offsets = FileOffsets(
         directory,
         run,
@@ -250,6 +246,17 @@ def _stores(settings: Settings) -> Stores:
         file_mode=settings.file_perms,
     )
     return Stores(offsets, data, lanes, outbox)
+
+
+def make_outbox(settings: Settings) -> Outbox:
+    """Return where events are kept until they are delivered: beside the records."""
+    if settings.redis_url is not None:
+        return RedisOutbox(_redis_options(settings))
+    directory = Path(settings.upload_dir).absolute()
+    return SqliteOutbox(
+        directory / PRIVATE_FOLDER / "outbox.sqlite",
+        durable=settings.durability is not Durability.NONE,
+    )
 
 
 def _capabilities(settings: Settings, data: DataStore, *, trailers: bool) -> Capabilities:
@@ -316,4 +323,4 @@ def _sweep_interval_s(settings: Settings) -> float:
     return min(max(settings.expire_after / 10, _SHORTEST_SWEEP_S), _LONGEST_SWEEP_S)
 
 
-__all__ = ["Stores", "check_stores", "create_app", "rebuild_records"]
+__all__ = ["Stores", "check_stores", "create_app", "make_outbox", "rebuild_records"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,11 @@ def tusd_py(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Co
         text=True,
         timeout=30,
         check=False,
-        env={"PATH": "/usr/bin:/bin", **(env or {})},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            **(env or {}),
+        },
     )
 
 
