@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.bodies import ScriptedBody
-from tusd_py.interfaces import Access
+from tusd_py.interfaces import Access, Operation
 from tusd_py.protocol.errors import Forbidden, TusError, Unauthorized, UploadNotFound
 from tusd_py.protocol.model import Partial
 
@@ -18,11 +18,12 @@ class Guard:
     def __init__(self) -> None:
         self.user: str | None = "anna"
         self.refuses: type[TusError] | None = None
+        self.refuses_only: Operation | None = None
         self.asked: list[Access] = []
 
     async def __call__(self, access: Access) -> str | None:
         self.asked.append(access)
-        if self.refuses is not None:
+        if self.refuses is not None and self.refuses_only in (None, access.operation):
             raise self.refuses
         return self.user
 
@@ -49,7 +50,7 @@ async def test_an_upload_belongs_to_who_made_it(guarded: House, guard: Guard) ->
     final = await guarded.final(upload)
     await guarded.delete(final)
     assert [access.operation.value for access in guard.asked] == [
-        *("create", "inspect", "append", "fetch"),
+        *("create", "inspect", "append", "finish", "fetch"),
         *("create", "concatenate", "terminate"),
     ]
 
@@ -85,3 +86,20 @@ async def test_a_refusal_is_passed_on(guarded: House, guard: Guard, error: type[
     with pytest.raises(error):
         await guarded.create(1)
     assert len(guarded.hooks.events) == called
+
+
+async def test_a_permission_withdrawn_during_the_last_body(guarded: House, guard: Guard) -> None:
+    """A53: asked once more at the end, the upload stays unfinished until it is allowed again."""
+    upload = await guarded.create(6)
+    guard.refuses, guard.refuses_only = Forbidden, Operation.FINISH
+    with pytest.raises(Forbidden):
+        await guarded.append(upload, b"abcdef")
+    record = await guarded.record(upload)
+    assert (record.offset, record.finished) == (6, False)
+    assert record.expires_at is not None
+    assert guarded.hooks.types == ["pre-create", "post-create"]
+    with pytest.raises(Forbidden):
+        await guarded.head(upload)
+    guard.refuses = None
+    assert (await guarded.head(upload)).finished
+    assert guarded.hooks.types[2:] == ["pre-finish", "post-finish"]

@@ -249,7 +249,8 @@ async def test_without_a_token_nothing_is_told(shared: Client) -> None:
     path = await new_upload(shared, **ANN)
     for method, headers, data in requests_on(path):
         answer = await shared.request(method, path, headers=headers, data=data)
-        assert answer.status == 401
+        missing = await shared.request(method, "/missing", headers=headers, data=data)
+        assert answer.status == missing.status == 401
     assert (await shared.post("/", headers=FIVE)).status == 401
     assert (await shared.options(path)).status == 200  # browsers send none with a preflight
 

@@ -70,6 +70,7 @@ class Operation(enum.StrEnum):
     TERMINATE = "terminate"
     FETCH = "fetch"
     CONCATENATE = "concatenate"
+    FINISH = "finish"  # the last byte of an APPEND has arrived; asked once more, it may be late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..interfaces import Access, Authorize, Grant, OffsetStore, Operation, RequestInfo
-from ..protocol.errors import UploadNotFound
+from ..protocol.errors import UploadDamaged, UploadNotFound
 from ..protocol.model import Upload, UploadId
 
 
@@ -42,6 +42,7 @@ class Gate:
 
         Raises:
             UploadNotFound: there is none, or it belongs to somebody else.
+            UploadDamaged: only its owner is told.
             TusError: what the application refuses with, whether there is such an upload or not.
         """
         try:
@@ -50,8 +51,10 @@ class Gate:
             # Who may not even ask must not learn from the answer that there is nothing.
             await self._ask(operation, None, request)
             raise
-        if (await self._ask(operation, upload, request)).owner != upload.owner:
-            raise UploadNotFound
+        except UploadDamaged:
+            await self._check_damaged(operation, upload_id, request)
+            raise
+        await self._check_owner(operation, upload, request)
         return upload
 
     async def check(
@@ -68,6 +71,34 @@ class Gate:
         """
         if self._authorize is not allow_all:
             await self.find(operation, upload_id, request, damaged=damaged)
+
+    async def confirm(self, upload: Upload, request: RequestInfo | None) -> None:
+        """Ask once more before an upload is finished: its last body may have taken hours.
+
+        Raises:
+            UploadNotFound, TusError: the permission has been withdrawn meanwhile.
+        """
+        if request is not None and self._authorize is not allow_all:
+            await self._check_owner(Operation.FINISH, upload, request)
+
+    async def _check_owner(
+        self, operation: Operation, upload: Upload, request: RequestInfo
+    ) -> None:
+        if (await self._ask(operation, upload, request)).owner != upload.owner:
+            raise UploadNotFound
+
+    async def _check_damaged(
+        self, operation: Operation, upload_id: UploadId, request: RequestInfo
+    ) -> None:
+        """Look whose the damaged upload is; if nothing tells that, it is nobody's."""
+        if self._authorize is allow_all:
+            return
+        try:
+            upload = await self._offsets.get(upload_id, damaged=True)
+        except UploadDamaged:
+            await self._ask(operation, None, request)
+            raise UploadNotFound from None
+        await self._check_owner(operation, upload, request)
 
     async def _ask(
         self, operation: Operation, upload: Upload | None, request: RequestInfo

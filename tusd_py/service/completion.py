@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..interfaces import Claim, DataStore, Durability, HookEvent, Hooks, HookType, RequestInfo
 from ..protocol.model import Final, Partial, Upload
 from ..protocol.rules import AppendPlan
+from .access import Gate
 from .announce import Announcer
 from .transfer import Keeping
 
@@ -15,9 +16,10 @@ class Completion:
     """Finishes uploads: bytes made final, pre-finish hook, record, post-finish hook."""
 
     def __init__(
-        self, data: DataStore, hooks: Hooks, announcer: Announcer, keeping: Keeping
+        self, data: DataStore, hooks: Hooks, announcer: Announcer, gate: Gate, keeping: Keeping
     ) -> None:
         self._data = data
+        self._gate = gate
         self._hooks = hooks
         self._announcer = announcer
         self._keeping = keeping
@@ -50,12 +52,13 @@ class Completion:
             release: if all goes well, the claim is given back with it.
 
         Raises:
-            TusError: the hook refused; the upload stays unfinished and is tried again by
-                whoever claims it next.
+            TusError: the hook refused, or the permission is gone; the upload stays unfinished
+                and is tried again by whoever claims it next.
         """
         await self.make_final(upload)
         event = HookEvent(type=HookType.PRE_FINISH, upload=upload, request=request)
         try:
+            await self._gate.confirm(upload, request)
             await self._hooks.call(event)
         except Exception:
             # The bytes are there nevertheless, but for no longer than before.

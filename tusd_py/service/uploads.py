@@ -123,7 +123,7 @@ class Uploads:
         self._announcer = announcer
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
         self._custody = Custody(data)
-        self._completion = Completion(data, hooks, announcer, keeping)
+        self._completion = Completion(data, hooks, announcer, self._gate, keeping)
         self._intake = Intake(data, self._completion, keeping)
         self._assembly = Assembly(offsets, data, self._completion, keeping)
 
