@@ -29,6 +29,8 @@ async def test_what_was_added_is_got(offsets: OffsetsHarness) -> None:
             created_at=1_700_000_000.25,
             expires_at=1_700_086_400.5,
             owner="somebody",
+            max_size=99,
+            types=("video/*", "image/png"),
         ),
     )
     assert await offsets.store.get(ID) == upload

@@ -129,6 +129,8 @@ def records(draw: st.DrawFn) -> Record:
         owner=draw(st.none() | _TEXT),
         finished=draw(st.booleans()),
         storage=draw(st.dictionaries(_TEXT, _TEXT, max_size=3)),
+        max_size=draw(st.none() | st.integers(0, LARGEST_SIZE)),
+        types=draw(st.none() | st.lists(_TEXT, max_size=3).map(tuple)),
     )
     return Record(
         upload=upload,
@@ -218,6 +220,9 @@ FOREIGN = {
     "a boot as a number": encode_ours(Boot=1),
     "an exact offset as text": encode_ours(ExactAt="5"),
     "a header as a number": encode_ours(UploadMetadata=5),
+    "a largest size as text": encode_ours(MaxSize="5"),
+    "types that are one text": encode_ours(Types="video/*"),
+    "types that are numbers": encode_ours(Types=[1]),
     "more bytes than the length": encode(Offset=11, **{OUR_KEY: {"Version": VERSION}}),
 }
 

@@ -326,11 +326,53 @@ def test_parts_are_joined_when_all_are_complete(
         Upload(id=UploadId("a"), offset=offset, length=length)
         for offset, length in zip(offsets, lengths, strict=True)
     ]
-    assert plan_join(parts, limits=Limits(max_size=7)) == joined
+    assert plan_join(FINAL, parts, limits=Limits(max_size=7)) == joined
 
 
 def test_parts_above_the_limit_are_not_joined() -> None:
     """Parts that are too long together are refused before a byte is copied."""
     parts = [Upload(id=UploadId("a"), offset=4, length=4)] * 2
     with pytest.raises(MaxSizeExceeded):
-        plan_join(parts, limits=Limits(max_size=7))
+        plan_join(FINAL, parts, limits=Limits(max_size=7))
+
+
+# --- what was granted to the creator
+
+
+GRANTED_50 = Limits().capped(50)
+
+
+def test_a_grant_only_lowers_the_limit() -> None:
+    """The server's limit stays; a grant above it changes nothing."""
+    assert UP_TO_100.capped(None) == UP_TO_100.capped(100) == UP_TO_100.capped(101) == UP_TO_100
+    assert UP_TO_100.capped(50) == replace(UP_TO_100, max_size=50)
+    assert GRANTED_50.max_size == 50
+
+
+@pytest.mark.parametrize("limits", [Limits(), UP_TO_100])
+def test_the_cap_of_an_upload_counts_later_too(limits: Limits) -> None:
+    """A length that is declared late, a body, and a body of unknown length: all end at the cap."""
+    upload = replace(DEFERRED, max_size=50)
+    fits = Append(id=ID, offset=3, declared_length=50, body=BodyHead(length=47))
+    assert plan_append(fits, upload, limits=limits, now=NOW).upload.length == 50
+    open_end = Append(id=ID, offset=3, declared_length=None, body=BodyHead(length=None))
+    assert plan_append(open_end, upload, limits=limits, now=NOW).room == 47
+    for declared, length in ((51, 1), (None, 48)):
+        too_much = replace(fits, declared_length=declared, body=BodyHead(length=length))
+        with pytest.raises(MaxSizeExceeded) as caught:
+            plan_append(too_much, upload, limits=limits, now=NOW)
+        assert caught.value.max_size == 50
+    error = too_long(upload, limits)
+    assert isinstance(error, MaxSizeExceeded)
+    assert error.max_size == 50
+
+
+def test_parts_together_keep_to_the_cap() -> None:
+    """Nobody gets around it by concatenation, whenever the lengths become known."""
+    parts = [PART, PART]
+    assert plan_join(replace(FINAL, max_size=20), parts, limits=Limits()) == 20
+    capped = replace(FINAL, max_size=19)
+    with pytest.raises(MaxSizeExceeded):
+        plan_join(capped, parts, limits=Limits())
+    with pytest.raises(MaxSizeExceeded):
+        plan_final(capped, parts, limits=Limits(), capabilities=UNFINISHED_TOO, now=NOW)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.support.bodies import ScriptedBody
-from tusd_py.interfaces import Access, Operation
-from tusd_py.protocol.errors import Forbidden, TusError, Unauthorized, UploadNotFound
+from tusd_py.interfaces import Access, Grant, Operation
+from tusd_py.protocol.errors import (
+    Forbidden,
+    MaxSizeExceeded,
+    TusError,
+    Unauthorized,
+    UploadNotFound,
+)
 from tusd_py.protocol.model import Partial
 
 from .conftest import House
@@ -17,15 +23,16 @@ class Guard:
 
     def __init__(self) -> None:
         self.user: str | None = "anna"
+        self.grants: Grant | None = None
         self.refuses: type[TusError] | None = None
         self.refuses_only: Operation | None = None
         self.asked: list[Access] = []
 
-    async def __call__(self, access: Access) -> str | None:
+    async def __call__(self, access: Access) -> Grant | str | None:
         self.asked.append(access)
         if self.refuses is not None and self.refuses_only in (None, access.operation):
             raise self.refuses
-        return self.user
+        return self.user if self.grants is None else self.grants
 
 
 @pytest.fixture
@@ -103,3 +110,39 @@ async def test_a_permission_withdrawn_during_the_last_body(guarded: House, guard
     guard.refuses = None
     assert (await guarded.head(upload)).finished
     assert guarded.hooks.types[2:] == ["pre-finish", "post-finish"]
+
+
+async def test_a_grant_caps_the_size(guarded: House, guard: Guard) -> None:
+    """At the creation, by its body, by a length declared later, and by bytes without a length."""
+    guard.grants = Grant(owner="anna", max_size=6)
+    for length, body in ((7, None), (None, b"abcdefg")):
+        with pytest.raises(MaxSizeExceeded) as caught:
+            await guarded.create(length, body)
+        assert caught.value.max_size == 6
+    with pytest.raises(MaxSizeExceeded):
+        await guarded.create(None, ScriptedBody(b"abc", b"defg"))
+    assert (await guarded.create(6, b"abcdef")).finished
+    upload = await guarded.create(None, b"abc")
+    guard.grants = Grant(owner="anna")  # what counts is what was granted when it was created
+    with pytest.raises(MaxSizeExceeded):
+        await guarded.append(upload, b"", length=7)
+    with pytest.raises(MaxSizeExceeded):
+        await guarded.append(upload, b"defg")
+    with pytest.raises(MaxSizeExceeded):
+        await guarded.append(upload, ScriptedBody(b"de", b"fg"))
+    assert (await guarded.record(upload)).offset == 3
+    assert (await guarded.append(upload, b"def", length=6)).finished
+
+
+async def test_parts_together_keep_to_the_grant(guarded: House, guard: Guard) -> None:
+    """The final upload is refused, though each part was small enough."""
+    guard.grants = Grant(owner="anna", max_size=5)
+    parts = await guarded.part(b"abc"), await guarded.part(b"def")
+    with pytest.raises(MaxSizeExceeded):
+        await guarded.final(*parts)
+    late = await guarded.create(None, b"de", kind=Partial())
+    final = await guarded.final(parts[0], late)
+    await guarded.append(late, b"f", length=3)
+    await guarded.wait_idle()
+    with pytest.raises(UploadNotFound):
+        await guarded.record(final)

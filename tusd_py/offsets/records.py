@@ -73,7 +73,7 @@ def format_record(record: Record) -> bytes:
     """Return the file's content: one line, keys in the order in which tusd writes them."""
     upload = record.upload
     kind = upload.kind
-    fence = {} if record.fence is None else {"Fence": record.fence}
+    rare = {"MaxSize": upload.max_size, "Types": upload.types, "Fence": record.fence}
     fields = {
         "ID": upload.id,
         "Size": upload.length or 0,
@@ -94,7 +94,7 @@ def format_record(record: Record) -> bytes:
             "ExpiresAt": upload.expires_at,
             "Owner": upload.owner,
             "Finished": upload.finished,
-            **fence,
+            **{key: value for key, value in rare.items() if value is not None},
         },
     }
     return _encode(fields).encode()
@@ -134,13 +134,15 @@ def _parse(fields: Mapping[str, Any]) -> Record:
         owner=_text(own.get("Owner")),
         finished=bool(own.get("Finished", False)),
         storage={key: _text(value) or "" for key, value in (fields.get("Storage") or {}).items()},
+        max_size=_size_or_none(own.get("MaxSize")),
+        types=_types(own.get("Types")),
     )
     return Record(
         upload=upload,
         ours=ours is not None,
         boot=_text(own.get("Boot")),
-        exact_at=None if own.get("ExactAt") is None else _size(own["ExactAt"]),
-        fence=None if own.get("Fence") is None else _size(own["Fence"]),
+        exact_at=_size_or_none(own.get("ExactAt")),
+        fence=_size_or_none(own.get("Fence")),
     )
 
 
@@ -178,6 +180,18 @@ def _size(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError("not a size")
     return value
+
+
+def _size_or_none(value: object) -> int | None:
+    return None if value is None else _size(value)
+
+
+def _types(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(glob, str) for glob in value):
+        raise ValueError("not a list of types")
+    return tuple(value)
 
 
 def _text(value: object) -> str | None:

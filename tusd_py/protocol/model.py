@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final as Constant
 from typing import NewType
 
@@ -80,6 +80,8 @@ class Upload:
     owner: str | None = None  # None: created without authorisation
     finished: bool = False  # all that has to happen at completion has happened
     storage: Mapping[str, str] = field(default_factory=dict)  # where the data store keeps the bytes
+    max_size: int | None = None  # granted to its creator, in bytes; None: what the server allows
+    types: tuple[str, ...] | None = None  # granted likewise: globs such as "video/*"
 
     @property
     def complete(self) -> bool:
@@ -108,6 +110,17 @@ class Limits:
     def size_ceiling(self) -> int:
         """The largest length that is ever accepted, in bytes."""
         return LARGEST_SIZE if self.max_size is None else self.max_size
+
+    def capped(self, max_size: int | None) -> Limits:
+        """Return these limits for somebody who may have at most `max_size` bytes."""
+        if max_size is None or max_size >= self.size_ceiling:
+            return self
+        return replace(self, max_size=max_size)
+
+    def room_of(self, upload: Upload) -> int:
+        """How many bytes the upload may still get, at most."""
+        ceiling = self.capped(upload.max_size).size_ceiling
+        return (ceiling if upload.length is None else upload.length) - upload.offset
 
 
 CREATION: Constant = "creation"

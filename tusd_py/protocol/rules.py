@@ -93,14 +93,15 @@ def plan_final(
         if not part.complete and CONCATENATION_UNFINISHED not in capabilities:
             raise UploadNotFinished
     known = sum(part.length for part in parts if part.length is not None)
+    limits = limits.capped(final.max_size)
     if known > limits.size_ceiling:
         raise MaxSizeExceeded(limits.size_ceiling)
     unknown = any(part.length is None for part in parts)
     return renew_expiry(replace(final, length=None if unknown else known), limits, now)
 
 
-def plan_join(parts: Sequence[Upload], *, limits: Limits) -> int | None:
-    """Return how long the joined parts are, or None while one of them misses bytes.
+def plan_join(final: Upload, parts: Sequence[Upload], *, limits: Limits) -> int | None:
+    """Return how long the final upload will be, or None while one of them misses bytes.
 
     Raises:
         MaxSizeExceeded: parts whose length was not known before are too long together.
@@ -108,6 +109,7 @@ def plan_join(parts: Sequence[Upload], *, limits: Limits) -> int | None:
     if not all(part.complete for part in parts):
         return None
     length = sum(part.offset for part in parts)
+    limits = limits.capped(final.max_size)
     if length > limits.size_ceiling:
         raise MaxSizeExceeded(limits.size_ceiling)
     return length
@@ -131,8 +133,7 @@ def plan_append(append: Append, upload: Upload, *, limits: Limits, now: float) -
         raise MismatchedOffset(offset=upload.offset)
     upload = _declare_length(upload, append.declared_length, limits)
     _check_body_fits(upload, append.body.length, limits)
-    ceiling = limits.size_ceiling if upload.length is None else upload.length
-    room = ceiling - upload.offset
+    room = limits.room_of(upload)
     return AppendPlan(upload=upload, room=room, trailers=append.body.trailers)
 
 
@@ -173,7 +174,9 @@ def plan_fetch(upload: Upload, *, now: float) -> Upload:
 
 def too_long(upload: Upload, limits: Limits) -> MaxSizeExceeded | UploadSizeExceeded:
     """Return the error for bytes beyond the room of the upload."""
-    return MaxSizeExceeded(limits.size_ceiling) if upload.length is None else UploadSizeExceeded()
+    if upload.length is not None:
+        return UploadSizeExceeded()
+    return MaxSizeExceeded(limits.capped(upload.max_size).size_ceiling)
 
 
 def _declare_length(upload: Upload, declared: int | None, limits: Limits) -> Upload:
@@ -181,6 +184,7 @@ def _declare_length(upload: Upload, declared: int | None, limits: Limits) -> Upl
         return upload
     if upload.length is not None:
         raise InvalidUploadLength("the length of an upload cannot change")
+    limits = limits.capped(upload.max_size)
     if declared > limits.size_ceiling:
         raise MaxSizeExceeded(limits.size_ceiling)
     if declared < upload.offset:
@@ -189,6 +193,5 @@ def _declare_length(upload: Upload, declared: int | None, limits: Limits) -> Upl
 
 
 def _check_body_fits(upload: Upload, body_length: int | None, limits: Limits) -> None:
-    ceiling = limits.size_ceiling if upload.length is None else upload.length
-    if body_length is not None and body_length > ceiling - upload.offset:
+    if body_length is not None and body_length > limits.room_of(upload):
         raise too_long(upload, limits)

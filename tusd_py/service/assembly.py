@@ -124,7 +124,7 @@ class Assembly:
                 return final  # clients were told that it is gone
             parts = await self._parts_of(final.id, final.kind)
             try:
-                if plan_join(parts, limits=self._keeping.limits) is None:
+                if plan_join(final, parts, limits=self._keeping.limits) is None:
                     return final
             except MaxSizeExceeded:
                 await self._data.delete(final)  # there is nothing that it could wait for

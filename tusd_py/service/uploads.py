@@ -289,9 +289,10 @@ class Uploads:
             create,
             upload_id=self._policy.new_id(),
             owner=grant.owner,
-            limits=self._policy.limits,
+            limits=self._policy.limits.capped(grant.max_size),
             now=self._policy.clock(),
         )
+        upload = replace(upload, max_size=grant.max_size, types=grant.types)
         if isinstance(upload.kind, Final):
             upload = plan_final(
                 upload,
@@ -350,9 +351,9 @@ class Uploads:
         """
         async with self._claim(upload.id) as claim:
             await self._custody.secure(claim)
-            ceiling = self._policy.limits.size_ceiling if upload.length is None else upload.length
+            room = self._policy.limits.room_of(claim.upload)
             trailers = frozenset[str]() if head is None else head.trailers
-            plan = AppendPlan(upload=claim.upload, room=ceiling, trailers=trailers)
+            plan = AppendPlan(upload=claim.upload, room=room, trailers=trailers)
             try:
                 if whole is not None or head is None:
                     await self._completion.catch_up(claim, request)
