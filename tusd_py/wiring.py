@@ -11,6 +11,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from .access.bearer import BearerAccess, TokenCheck
+from .access.jwks import KeysAtUrl
+from .access.jwt import JwtRules, JwtTokens
+from .access.keys import FileKeys, Keys, KeySet, PublicKey, Secret
+from .access.tokens import FileTokens
 from .config import Settings, SettingsError
 from .data.disk import DiskData
 from .filesystem.lanes import Lanes
@@ -74,7 +79,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     hooks: Hooks | Mapping[str, HookCallable] | None = None,
-    authorize: Authorize = allow_all,
+    authorize: Authorize | None = None,
     stores: Stores | None = None,
     own_server: bool = False,
 ) -> web.Application:
@@ -83,7 +88,7 @@ def create_app(
     Args:
         settings: defaults if None; those about listening and output are for the program.
         hooks: callables by hook name, such as ``{"post-finish": notify}``, or a `Hooks`.
-        authorize: decides who may do what; see `tusd_py.Authorize`.
+        authorize: decides who may do what, see `tusd_py.Authorize`; None: as `settings` say.
         stores: other stores than those that `settings` name.
         own_server: the application runs on `web.connection`, which reads trailers.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -19,6 +20,11 @@ from pydantic import (
 from ..interfaces import Durability, HookType
 from .kinds import HookNames, Mode, Names, Networks, Seconds
 
+_HMAC = ("HS256", "HS384", "HS512")
+_SIGNATURES = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
 _ANY_ORIGIN = "https://anybody.invalid"
 
 
@@ -92,6 +98,43 @@ class Settings(BaseModel):
     )
     redis_timeout: Seconds = Field(
         2.0, gt=0, description="how long Redis may take for one answer; each is tried twice"
+    )
+
+    auth_tokens_file: Path | None = Field(
+        None,
+        title="Access",
+        description="TOML file of bearer tokens and their owners; read again when it changes",
+    )
+    auth_jwt_secret_file: Path | None = Field(
+        None, description="accept JWT signed (HS256 and the like) with the secret in this file"
+    )
+    auth_jwt_key_file: Path | None = Field(
+        None, description="accept JWT signed by the owner of this public key, a PEM file"
+    )
+    auth_jwt_jwks: str | None = Field(
+        None,
+        description="accept JWT signed by one of the keys in this JSON Web Key Set: "
+        "a path, or an https URL",
+    )
+    auth_jwt_algorithms: Names = Field(
+        (),
+        description="the only ways of signing to accept; by default HS256 with a secret, "
+        "and RS256,ES256 else",
+    )
+    auth_jwt_audience: Names = Field((), description="aud must have one of these, comma list")
+    auth_jwt_issuer: str | None = Field(None, description="what iss must be")
+    auth_jwt_leeway: Seconds = Field(30.0, description="how far clocks may differ")
+    auth_jwt_grace: Seconds = Field(
+        0.0,
+        description="how long after its end a token may still continue uploads of its owner "
+        "(HEAD, PATCH)",
+    )
+    auth_jwt_owner_claim: str = Field("sub", description="claim that names the owner; required")
+    auth_jwt_max_size_claim: str = Field(
+        "upload_max_size", description="claim that caps the bytes of one upload, if it is there"
+    )
+    auth_jwt_types_claim: str = Field(
+        "upload_types", description="claim that lists the types allowed, if it is there"
     )
 
     max_size: ByteSize = Field(
@@ -239,8 +282,25 @@ class Settings(BaseModel):
             raise ValueError("tls-certificate and tls-key are only good together")
         if self.trusted_proxies and not self.behind_proxy:
             raise ValueError("trusted-proxies is only good with behind-proxy")
+        self._check_jwt()
         if self.cors_allow_credentials and re.fullmatch(self.cors_allow_origin, _ANY_ORIGIN):
             raise ValueError(
                 "cors-allow-credentials needs a cors-allow-origin that names your own origins"
             )
         return self
+
+    def _check_jwt(self) -> None:
+        keys = (self.auth_jwt_secret_file, self.auth_jwt_key_file, self.auth_jwt_jwks)
+        given = sum(key is not None for key in keys)
+        if given > 1:
+            raise ValueError("auth-jwt-secret-file, -key-file and -jwks exclude each other")
+        if not given and (self.auth_jwt_audience or self.auth_jwt_issuer):
+            raise ValueError("auth-jwt-audience and -issuer need a key, a secret or a key set")
+        accepted = _HMAC if self.auth_jwt_secret_file else _SIGNATURES
+        for name in self.auth_jwt_algorithms:
+            if name not in accepted:
+                raise ValueError(f"auth-jwt-algorithms: it must be of {', '.join(accepted)}")
+        url = urlsplit(self.auth_jwt_jwks or "")
+        # Whoever can change the answer on its way can let everybody in.
+        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("auth-jwt-jwks must be https, or a path")

@@ -49,6 +49,7 @@
     │   ├── ReadTimeout                503  ERR_READ_TIMEOUT
     │   ├── StoreUnavailable           503  ERR_STORE_UNAVAILABLE
     │   ├── HookUnavailable            503  ERR_HOOK_UNAVAILABLE
+    │   ├── AuthorizationUnavailable   503  ERR_AUTHORIZATION_UNAVAILABLE
     │   ├── HTTPVersionUnsupported     505  ERR_HTTP_VERSION
     │   └── InsufficientStorage        507  ERR_INSUFFICIENT_STORAGE
     └── UploadExists                   500  between our own rooms; a client never sees it
@@ -163,6 +164,15 @@ class Unauthorized(TusError):
     """Credentials are missing or not accepted."""
 
     code, status = "ERR_UNAUTHORIZED", 401
+
+    def __init__(self, sentence: str | None = None, *, challenge: str = "Bearer") -> None:
+        """Take what WWW-Authenticate says; RFC 9110 demands that header of every 401."""
+        super().__init__(sentence)
+        self.challenge = challenge
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": self.challenge}
 
 
 class Forbidden(TusError):
@@ -359,6 +369,12 @@ class HookUnavailable(TusError):
     """What decides about uploads cannot be reached just now; nothing was done, try again."""
 
     code, status, retry_after_s = "ERR_HOOK_UNAVAILABLE", 503, 1
+
+
+class AuthorizationUnavailable(TusError):
+    """Credentials cannot be checked just now; try again."""
+
+    code, status, retry_after_s = "ERR_AUTHORIZATION_UNAVAILABLE", 503, 1
 
 
 class HTTPVersionUnsupported(TusError):

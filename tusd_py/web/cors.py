@@ -53,6 +53,7 @@ RESPONSE_HEADERS = (
     "Upload-Draft-Interop-Version",
     "Repr-Digest",
     "Content-Disposition",
+    "WWW-Authenticate",
 )
 
 
