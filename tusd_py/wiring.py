@@ -11,11 +11,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .access.bearer import BearerAccess, TokenCheck
-from .access.jwks import KeysAtUrl
-from .access.jwt import JwtRules, JwtTokens
-from .access.keys import FileKeys, Keys, KeySet, PublicKey, Secret
-from .access.tokens import FileTokens
 from .config import Settings, SettingsError
 from .data.disk import DiskData
 from .filesystem.lanes import Lanes
@@ -55,6 +50,7 @@ from .web.cors import Cors
 from .web.direct import BufferPool
 from .web.handlers import Handlers
 from .web.place import Surroundings
+from .wiring_access import make_access
 from .wiring_hooks import assemble_hooks, make_transports
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
@@ -91,8 +87,14 @@ def create_app(
         authorize: decides who may do what, see `tusd_py.Authorize`; None: as `settings` say.
         stores: other stores than those that `settings` name.
         own_server: the application runs on `web.connection`, which reads trailers.
+
+    Raises:
+        SettingsError: what `settings` names cannot be used.
     """
     settings = settings or Settings()
+    access = make_access(settings)
+    if access is not None and authorize is not None:
+        raise SettingsError("who may do what is decided by authorize, or by auth-..., not by both")
     stores = stores or _stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
     limits = _limits(settings)
@@ -110,7 +112,7 @@ def create_app(
         policy,
         hooks=hooks,
         announcer=Announcer(hooks, stores.outbox, policy.clock),
-        authorize=authorize,
+        authorize=authorize or access or allow_all,
     )
     delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=_patience(settings))
     janitor = Janitor(
@@ -138,7 +140,10 @@ def create_app(
         async with room.open(), _running(stores, uploads, janitor, telling):
             yield
 
-    return make_application(handlers, running)
+    app = make_application(handlers, running)
+    if access is not None:
+        app.on_cleanup.append(lambda _: access.close())
+    return app
 
 
 @contextlib.asynccontextmanager
@@ -181,9 +186,11 @@ async def check_stores(settings: Settings) -> None:
     """Find out what cannot work, before there are workers.
 
     Raises:
-        SettingsError: a URL is wrong, or the directory of hooks is missing.
+        SettingsError: a URL is wrong, a file of keys or tokens, or the directory of hooks is
+            missing.
         StoreUnavailable: a store cannot be reached, or cannot be used.
     """
+    make_access(settings)
     make_transports(settings)
     if settings.redis_url is not None:
         link = RedisLink(_redis_options(settings))
