@@ -40,7 +40,6 @@ from .protocol.model import (
 )
 from .protocol.tus1 import Tus1
 from .redis_client.address import RedisAddress, RedisOptions
-from .service.access import allow_all
 from .service.announce import Announcer
 from .service.delivery import Delivery, Patience
 from .service.janitor import Janitor
@@ -50,7 +49,7 @@ from .web.cors import Cors
 from .web.direct import BufferPool
 from .web.handlers import Handlers
 from .web.place import Surroundings
-from .wiring_access import make_access
+from .wiring_access import choose_access, opened_access
 from .wiring_hooks import assemble_hooks, make_transports
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
@@ -92,9 +91,7 @@ def create_app(
         SettingsError: what `settings` names cannot be used.
     """
     settings = settings or Settings()
-    access = make_access(settings)
-    if access is not None and authorize is not None:
-        raise SettingsError("who may do what is decided by authorize, or by auth-..., not by both")
+    authorize = choose_access(settings, authorize)
     stores = stores or _stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
     limits = _limits(settings)
@@ -112,7 +109,7 @@ def create_app(
         policy,
         hooks=hooks,
         announcer=Announcer(hooks, stores.outbox, policy.clock),
-        authorize=authorize or access or allow_all,
+        authorize=authorize,
     )
     delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=_patience(settings))
     janitor = Janitor(
@@ -137,13 +134,14 @@ def create_app(
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:
         telling = delivery if room.tells else None
-        async with room.open(), _running(stores, uploads, janitor, telling):
+        async with (
+            room.open(),
+            opened_access(authorize),
+            _running(stores, uploads, janitor, telling),
+        ):
             yield
 
-    app = make_application(handlers, running)
-    if access is not None:
-        app.on_cleanup.append(lambda _: access.close())
-    return app
+    return make_application(handlers, running)
 
 
 @contextlib.asynccontextmanager
@@ -190,7 +188,7 @@ async def check_stores(settings: Settings) -> None:
             missing.
         StoreUnavailable: a store cannot be reached, or cannot be used.
     """
-    make_access(settings)
+    choose_access(settings, None)
     make_transports(settings)
     if settings.redis_url is not None:
         link = RedisLink(_redis_options(settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from .access.bearer import BearerAccess, TokenCheck
@@ -12,14 +12,33 @@ from .access.jwt import JwtRules, JwtTokens
 from .access.keys import FileKeys, Keys, KeySet, PublicKey, Secret
 from .access.tokens import FileTokens
 from .config import Settings, SettingsError
+from .interfaces import Authorize
+from .service.access import allow_all
 
 
-def make_access(settings: Settings) -> BearerAccess | None:
-    """Return what the settings say of who may do what; None: they leave it open.
+def choose_access(settings: Settings, own: Authorize | None) -> Authorize:
+    """Return who decides who may do what: a callable of the application, or the settings.
 
     Raises:
-        SettingsError: a file cannot be used.
+        SettingsError: both would decide, or a file cannot be used.
     """
+    checks = _checks(settings)
+    if checks and own is not None:
+        raise SettingsError("who may do what is decided by authorize, or by auth-..., not by both")
+    return BearerAccess(*checks) if checks else own or allow_all
+
+
+@contextlib.asynccontextmanager
+async def opened_access(authorize: Authorize) -> AsyncIterator[None]:
+    """End what runs in the background for it on leaving."""
+    try:
+        yield
+    finally:
+        if isinstance(authorize, BearerAccess):
+            await authorize.close()
+
+
+def _checks(settings: Settings) -> list[TokenCheck]:
     checks: list[TokenCheck] = []
     if (path := settings.auth_tokens_file) is not None:
         with _named("auth-tokens-file", path):
@@ -38,7 +57,7 @@ def make_access(settings: Settings) -> BearerAccess | None:
             types_claim=settings.auth_jwt_types_claim,
         )
         checks.append(JwtTokens(keys, rules))
-    return BearerAccess(*checks) if checks else None
+    return checks
 
 
 def _jwt_keys(settings: Settings) -> Keys | None:
