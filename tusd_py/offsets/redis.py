@@ -28,7 +28,7 @@ from .redis_claims import ClaimEvents, RedisClaim, Shared
 from .redis_copies import Copies
 from .redis_index import RedisIndex
 from .redis_keeper import Keeper
-from .redis_link import RedisLink, to_end
+from .redis_link import RedisLink
 from .redis_records import (
     Stored,
     counted,
@@ -189,12 +189,8 @@ class RedisOffsets:
         self, upload_id: UploadId, turn: Turn, *, new: bool = False
     ) -> AsyncIterator[RedisClaim]:
         claim = RedisClaim(self._shared, upload_id, turn, new=new)
-        try:
+        async with self._keeper.looking_after(claim):
             yield claim
-        finally:
-            self._keeper.forget(claim)
-            if claim.maybe_held:
-                await to_end(self._keeper.give_back(claim))
 
     async def _create(self, claim: RedisClaim, upload: Upload, *, durable: bool) -> None:
         record = format_stored(upload, self._copies)

@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from ..protocol.errors import StoreUnavailable, TusError
+from ..protocol.model import UploadId
 from .redis_claims import RedisClaim
-from .redis_link import RedisLink, ended
+from .redis_link import RedisLink, ended, to_end
+from .redis_scripts import RELEASE
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +23,8 @@ _DEAF_S: Final = 0.5
 _RENEWALS_PER_LEASE: Final = 3
 # What is beyond that is left to leases, and to the search for orphans.
 _LATE_AT_MOST: Final = 10_000
+
+_GiveBack = Callable[[], Awaitable[object]]
 
 
 class Keeper:
@@ -34,7 +39,8 @@ class Keeper:
         self._link = link
         self._lease_s = lease_s
         self._held: dict[str, _Held] = {}
-        self._late: dict[str, tuple[RedisClaim, float]] = {}  # to be given back until then
+        self._live: set[str] = set()
+        self._late: dict[str, tuple[_GiveBack, float]] = {}  # to be given back until then
         self._soon = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -49,31 +55,49 @@ class Keeper:
         with contextlib.suppress(StoreUnavailable):
             await self._give_back_late()
 
+    @contextlib.asynccontextmanager
+    async def looking_after(self, claim: RedisClaim) -> AsyncIterator[None]:
+        """See to it that the claim is given back at the end of the context."""
+        self._live.add(claim.holder)
+        try:
+            yield
+        finally:
+            self._held.pop(claim.holder, None)
+            try:
+                if claim.maybe_held:
+                    await to_end(self._give_back(claim))
+            finally:
+                self._live.discard(claim.holder)
+
     def keep(self, claim: RedisClaim) -> None:
         """Renew this claim from now on."""
         self._held[claim.holder] = _Held(claim, _now())
 
-    def forget(self, claim: RedisClaim) -> None:
-        """Renew it no more."""
-        self._held.pop(claim.holder, None)
-
-    def wanted(self, holder: str) -> None:
-        """Another node wants the upload of this holder."""
+    def wanted(self, upload_id: UploadId, holder: str) -> None:
+        """Somebody wants the upload of this holder."""
         if (held := self._held.get(holder)) is not None:
             held.claim.leave()
+        elif holder not in self._live:
+            # It was given back, but Redis has forgotten that in a crash.
+            give_back = partial(self._link.run, RELEASE, upload_id, holder)
+            self._give_back_soon(holder, give_back, _now() + self._lease_s)
 
     def look_soon(self) -> None:
         """Messages may have got lost: ask whether anybody is wanted."""
         self._soon.set()
 
-    async def give_back(self, claim: RedisClaim) -> None:
+    async def _give_back(self, claim: RedisClaim) -> None:
         """Give a claim back now, or as soon as Redis can be reached."""
         if not self._link.in_trouble:
             with contextlib.suppress(StoreUnavailable):
                 await _give_back(claim)
                 return
         # After its lease nobody needs us for that, unless an upload has to be taken back.
-        self._late[claim.holder] = (claim, math.inf if claim.unwanted else _now() + self._lease_s)
+        until = math.inf if claim.unwanted else _now() + self._lease_s
+        self._give_back_soon(claim.holder, partial(_give_back, claim), until)
+
+    def _give_back_soon(self, holder: str, give_back: _GiveBack, until: float) -> None:
+        self._late.setdefault(holder, (give_back, until))
         if len(self._late) > _LATE_AT_MOST:
             del self._late[next(iter(self._late))]
         self._soon.set()
@@ -109,12 +133,12 @@ class Keeper:
         else:
             held.renewed = began
             if not still_held:
-                self.forget(held.claim)
+                self._held.pop(held.claim.holder, None)
 
     async def _give_back_late(self) -> None:
-        for holder, (claim, until) in list(self._late.items()):
+        for holder, (give_back, until) in list(self._late.items()):
             if _now() < until:
-                await _give_back(claim)
+                await give_back()
             self._late.pop(holder, None)
 
 

@@ -25,7 +25,7 @@ class Wakes:
     Args:
         link: to Redis.
         node: the name of this node.
-        wanted: called with the holder that is to leave.
+        wanted: called with an upload, and the holder that is to leave it.
         freed: called with the upload that has become free.
         missed: called when messages may have got lost.
     """
@@ -35,7 +35,7 @@ class Wakes:
         link: RedisLink,
         node: str,
         *,
-        wanted: Callable[[str], None],
+        wanted: Callable[[UploadId, str], None],
         freed: Callable[[UploadId], None],
         missed: Callable[[], None],
     ) -> None:
@@ -100,6 +100,7 @@ class Wakes:
     def _hear(self, text: str) -> None:
         word, _, rest = text.partition(" ")
         if word == "want":
-            self._wanted(rest.partition(" ")[0])
+            holder, _, upload_id = rest.partition(" ")
+            self._wanted(UploadId(upload_id), holder)
         elif word == "free":
             self._freed(UploadId(rest))

@@ -361,3 +361,18 @@ async def test_all_waiting_nodes_get_it(start: StartNode, directory: Path) -> No
 def test_no_upload_is_named_like_an_index(name: str) -> None:
     """The keys of the indexes cannot be those of an upload."""
     assert parse_upload_id(name) is None
+
+
+async def test_a_release_that_redis_forgot_is_made_good(
+    start: StartNode, server: RedisServer, directory: Path
+) -> None:
+    """After a crash Redis may take an old holder for alive: its node gives the claim back again."""
+    store, other = await start(), await start()
+    await add(store, directory)
+    async with held(store) as (claim, _):
+        forgotten = server.ask("HGETALL", KEY)
+    for newcomer in (other, store):
+        server.ask("HSET", KEY, *[word for pair in forgotten.items() for word in pair])
+        server.ask("SET", f"{KEY}:claim", claim.holder, "PX", 30_000)
+        async with newcomer.claim(ID, timeout_s=SOON_S) as granted:
+            assert granted.holder != claim.holder
