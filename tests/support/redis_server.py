@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import redis
 
-_READY = ("Ready to accept connections", "oO0OoO0OoO0Oo")  # Sentinel only greets
+_READY = "eady to accept connections"  # on a port or at a socket
+_SENTINEL_READY = "Sentinel ID"
 _END_S = 10.0
 
 
@@ -64,8 +65,9 @@ class RedisServer:
 
     def start(self, *more: str) -> None:
         """Start it and wait until it accepts connections."""
-        command = ["redis-server"]
+        command, ready = ["redis-server"], _READY
         if self._config is not None:
+            ready = _SENTINEL_READY
             file = self.directory / "conf"
             file.write_text("\n".join(self._config) + "\n")
             command += [str(file), "--sentinel"]
@@ -81,9 +83,11 @@ class RedisServer:
         said = []
         for line in lines:
             said.append(line)
-            if any(word in line for word in _READY) or "Sentinel ID" in line:
+            if ready in line:
                 break
         else:
+            lines.close()
+            self._process.wait(_END_S)
             raise AssertionError("redis-server did not start: " + "".join(said))
         self._drain = threading.Thread(target=_drain, args=[lines], daemon=True)
         self._drain.start()
@@ -109,6 +113,10 @@ class RedisServer:
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it in order, or by another signal."""
         self._signal(number)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for its end."""
         assert self._process is not None
         self._process.wait(_END_S)
         assert self._drain is not None

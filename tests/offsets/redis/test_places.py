@@ -213,10 +213,15 @@ async def test_cluster(start: StartNode, directory: Path, cluster: list[RedisSer
         await add(store, directory, Upload(id=upload_id, length=1, expires_at=2.0))
     assert {found async for found in store.expired(3)} == set(ids)
     cluster[2].kill()
-    outcomes = set()
-    for upload_id in ids:
-        try:
-            outcomes.add((await store.get(upload_id)).id)
-        except StoreUnavailable:
-            outcomes.add(UploadId("unavailable"))
-    assert UploadId("unavailable") in outcomes
+    wait_until(lambda: "state:fail" in _state_of(cluster[0]))
+    for upload_id in ids:  # CLUSTERDOWN: no slot is served, lest some are found and some are not
+        with pytest.raises(StoreUnavailable):
+            await store.get(upload_id)
+        with pytest.raises(StoreUnavailable):
+            async with store.claim(upload_id, timeout_s=0):
+                pass
+    cluster[2].start()
+    wait_until(lambda: all("state:ok" in _state_of(server) for server in cluster))
+    for upload_id in ids:  # those of the master that came back empty are rebuilt
+        async with store.claim(upload_id, timeout_s=SOON_S) as claim:
+            assert claim.upload.length == 1
