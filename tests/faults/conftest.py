@@ -1,26 +1,27 @@
-"""What the tests of faults need of the machine, and how they say that it is missing."""
+"""What the tests of faults need of the machine, and what several of them use."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 
 import pytest
 
+from .needed import needs, needs_root
+from .nursery import Nursery
+from .shim import Shim
 
-def needs(condition: object, reason: str) -> None:
-    """Skip a test on a developer's machine that lacks something; fail where CI promises it.
-
-    Args:
-        condition: whether the test can run here.
-        reason: what is missing and how to get it, such as "strace is missing: make tools".
-    """
-    if condition:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"CI has to run this test: {reason}", pytrace=False)
-    pytest.skip(reason)
+__all__ = ["needs", "needs_root", "nursery", "shim"]
 
 
-def needs_root() -> None:
-    """Skip or fail without the rights of root; see `needs`."""
-    needs(os.geteuid() == 0, "needs root, to mount file systems and to trace a server")
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shim]:
+    """Between the servers and the disk."""
+    with Shim(tmp_path_factory.mktemp("shim")) as shim:
+        yield shim
+
+
+@pytest.fixture(scope="module")
+def nursery(shim: Shim, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Where the servers come from that `shim` has faults for."""
+    with Nursery(tmp_path_factory.mktemp("nursery") / "log", shim.env) as nursery:
+        yield nursery
