@@ -18,6 +18,7 @@ need npm npm
 need redis-server redis-server
 need nginx nginx
 need openssl openssl
+need cc "gcc libc6-dev"
 
 [ -z "${failed:-}" ] || exit 1
 if [ -n "${missing:-}" ]; then

@@ -53,10 +53,12 @@ class Script:
     Attributes:
         uploads: in the order of their creation.
         others: names in the directory that are not its own.
+        downloading: whether a download is under way; these end early on an error.
     """
 
     uploads: list[Sent] = field(default_factory=list)
     others: frozenset[str] = frozenset()
+    downloading: bool = False
 
     def run(self, client: Client) -> None:
         """Do everything once.
@@ -70,6 +72,7 @@ class Script:
         self._patch(client, streamed, 80_000)
         self._patch(client, streamed, 30_000, checksum=True)
         self._patch(client, streamed, 90_000)
+        self._get(client, streamed)
         small = self._new(1_000)
         self._create(client, small, first=1_000)
         begun = self._new(150_000)
@@ -127,6 +130,14 @@ class Script:
         _expect(answer, 201)
         final.name = answer.headers["location"].rpartition("/")[2]
         final.acked = len(final.content)
+
+    def _get(self, client: Client, sent: Sent) -> None:
+        assert sent.name is not None
+        self.downloading = True
+        answer = client.get(sent.name)
+        _expect(answer, 200)
+        assert answer.body == sent.content
+        self.downloading = False
 
     def _delete(self, client: Client, sent: Sent) -> None:
         assert sent.name is not None

@@ -55,7 +55,7 @@ class Nursery:
         self._process.wait(timeout=30)
 
     def start(self, upload_dir: Path, *options: str) -> str | None:
-        """Start a server, the only one; return the creation URL, or None if it was killed before."""
+        """Start the only server; return the creation URL, or None if it was killed before."""
         self.kill()
         arguments = ["serve", "--host", "127.0.0.1", "--port", "0"]
         arguments += ["--upload-dir", str(upload_dir), *options]

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from ..filesystem.calls import (
     sync_parents,
     write_all,
 )
+from ..filesystem.mounts import is_local
 from ..filesystem.new_files import NewFiles
 from ..filesystem.seized_names import seized_path
 from ..filesystem.work import FileWork
@@ -35,7 +37,7 @@ from ..protocol.model import (
     UploadId,
 )
 from .seizing import seize
-from .session import DiskSession, open_at_offset, open_existing, path_of
+from .session import DiskSession, Sharing, open_at_offset, open_existing, path_of
 
 # One hop to a thread carries about this much; two of them are in memory per running body.
 WRITE_BYTES = 1024 * 1024
@@ -78,7 +80,7 @@ class DiskData:
         self._run = run
         self._dir_mode = dir_mode
         self._file_mode = file_mode
-        self._fenced = fenced
+        self._sharing = Sharing(fenced=fenced)
         self._new = NewFiles(directory, file_mode)
         self._sessions = 0
 
@@ -87,6 +89,8 @@ class DiskData:
             lambda: self._directory.mkdir(mode=self._dir_mode, parents=True, exist_ok=True)
         )
         await self._run(self._new.make)
+        local = await self._run(is_local, self._directory)
+        self._sharing = replace(self._sharing, remote=not local)
 
     async def close(self) -> None:
         """Nothing is held between requests."""
@@ -126,7 +130,7 @@ class DiskData:
         self, upload: Upload, *, digest: Digest | None = None
     ) -> AsyncIterator[DiskSession]:
         self._sessions += 1
-        session = DiskSession(upload, self._run, digest, self._hop_bytes, fenced=self._fenced)
+        session = DiskSession(upload, self._run, digest, self._hop_bytes, self._sharing)
         try:
             yield session
         finally:
@@ -173,7 +177,7 @@ class DiskData:
 
     async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
         with contextlib.ExitStack() as open_files:
-            target = await self._run(open_at_offset, path_of(final), 0, fenced=self._fenced)
+            target = await self._run(open_at_offset, path_of(final), 0, fenced=self._sharing.fenced)
             open_files.enter_context(target)
             # All parts are opened first: what is deleted from here on is still read to its end.
             sources = [await self._run(_open_part, part) for part in parts]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ..filesystem.calls import OpenFile, mapped_os_errors, open_regular, write_all
 from ..filesystem.work import FileWork
@@ -70,6 +71,19 @@ def open_at_offset(path: str, offset: int, *, fenced: bool) -> OpenFile:
     return file
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Who else has to do with the upload directory.
+
+    Attributes:
+        fenced: claims are leases, so whoever writes makes sure that nobody took the bytes away.
+        remote: it is reached over a network, so that `close` writes what is left.
+    """
+
+    fenced: bool = False
+    remote: bool = False
+
+
 class DiskSession:
     """Implements `AppendSession`.
 
@@ -82,14 +96,14 @@ class DiskSession:
         run: FileWork,
         digest: Digest | None,
         hop_bytes: Callable[[], int],
-        *,
-        fenced: bool = False,
+        sharing: Sharing,
     ) -> None:
         self._upload = upload
         self._run = run
         self._digest = digest
         self._hop_bytes = hop_bytes
-        self._fenced = fenced
+        self._fenced = sharing.fenced
+        self._remote = sharing.remote
         self._file: OpenFile | None = None
         self._filling: list[bytes | memoryview] = []
         self._filling_bytes = 0
@@ -131,8 +145,10 @@ class DiskSession:
             with contextlib.suppress(TusError):
                 await self._settle()
         finally:
-            if self._file is not None:
-                self._file.close()
+            if self._file is not None and self._remote:
+                await self._run.long(self._close, self._file)
+            elif self._file is not None:
+                self._close(self._file)
 
     async def _start_writing(self) -> None:
         buffers, _ = self._take_filling()
@@ -180,8 +196,21 @@ class DiskSession:
             raise
         self._durable = self._stored
 
+    def _close(self, file: OpenFile) -> None:
+        try:
+            with mapped_os_errors():
+                file.close_written()
+        except TusError:
+            if self._stored == self._durable:
+                return
+            # As after a failed sync: NFS and quotas may tell only now that bytes are lost.
+            self._stored = self._durable
+            open_at_offset(path_of(self._upload), self._stored, fenced=self._fenced).close()
+            raise
+
     def _truncate(self, offset: int) -> None:
         fd = self._fd
         with mapped_os_errors():
             os.ftruncate(fd, offset)
         self._stored = offset
+        self._durable = min(self._durable, offset)

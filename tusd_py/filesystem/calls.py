@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -69,7 +70,16 @@ class OpenFile:
         return fd
 
     def close(self) -> None:
-        """Close it; a second call does nothing."""
+        """Close it, whatever the system says to that; a second call does nothing."""
+        with contextlib.suppress(OSError):
+            self.close_written()
+
+    def close_written(self) -> None:
+        """Close a file whose bytes matter; a second call does nothing.
+
+        Raises:
+            OSError: what was written since the last sync may be lost (NFS, quotas).
+        """
         fd = self.detach()
         if fd >= 0:
             os.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import secrets
@@ -47,7 +48,7 @@ class NewFiles:
                     os.fsync(file.fd)
             except OSError:
                 file.close()  # the error refers to it, and while it is open its room is taken
-                os.unlink(place)
+                self.give_up(place)
                 raise
         return file, place
 
@@ -60,6 +61,11 @@ class NewFiles:
         try:
             os.link(place, path)  # unlike rename, it never replaces
         finally:
+            os.unlink(place)
+
+    def give_up(self, place: str) -> None:
+        """Remove the file at `place`, if it is still there and the disk lets us."""
+        with contextlib.suppress(OSError):  # the janitor will find it
             os.unlink(place)
 
     def remove_older(self, before: float) -> list[str]:

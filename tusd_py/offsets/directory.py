@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,10 +72,8 @@ class RecordDirectory:
     def add(self, upload: Upload, *, durable: bool) -> Locked:
         """Make the record of a new upload, and hold it; see `OffsetStore.create`."""
         content = self.format(upload)
-        file, place = self._new.write(content, durable=durable)
         path = self._path(upload.id)
-        with mapped_os_errors():
-            fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with self._locked_new(content, durable=durable) as (file, place), mapped_os_errors():
             if "/" in upload.id:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
             try:
@@ -82,8 +81,28 @@ class RecordDirectory:
             except FileExistsError:
                 raise UploadExists from None
             if durable:
-                sync_parents(Path(path), self._directory)
+                try:
+                    sync_parents(Path(path), self._directory)
+                except OSError:
+                    os.unlink(path)
+                    raise
         return Locked(file, upload, content)
+
+    @contextlib.contextmanager
+    def _locked_new(self, content: bytes, *, durable: bool) -> Iterator[tuple[OpenFile, str]]:
+        """Write a record that has no name yet, and lock it; on an error it is given up.
+
+        Whatever refers to the error would keep the file open, and so the upload locked.
+        """
+        file, place = self._new.write(content, durable=durable)
+        try:
+            with mapped_os_errors():
+                fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield file, place
+        except BaseException:
+            file.close()
+            self._new.give_up(place)
+            raise
 
     def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         """See `OffsetStore.get`."""
@@ -113,23 +132,23 @@ class RecordDirectory:
             raise UploadNotFound from None
 
     def replace(self, locked: Locked, upload: Upload, content: bytes, *, durable: bool) -> Locked:
-        """Make `upload`, whose record is `content`, what `locked` holds, and hold the new one."""
-        path = self._path(upload.id)
+        """Make `upload`, whose record is `content`, what `locked` holds, and hold the new one.
+
+        To be on disk its name needs a `sync` as well.
+        """
         with mapped_os_errors():
             _check_named(locked)
-            if content == locked.content:
-                if durable:
-                    os.fsync(locked.file.fd)
-                    sync_parents(Path(path), self._directory)
-                return Locked(locked.file, upload, content)
-        new, place = self._new.write(content, durable=durable)
-        with mapped_os_errors():
-            fcntl.flock(new.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(place, path)
-            if durable:
-                sync_parents(Path(path), self._directory)
+        if content == locked.content and not durable:
+            return Locked(locked.file, upload, content)
+        with self._locked_new(content, durable=durable) as (new, place), mapped_os_errors():
+            os.rename(place, self._path(upload.id))
         locked.file.close()
         return Locked(new, upload, content)
+
+    def sync(self, upload_id: UploadId) -> None:
+        """Have the name of a record survive a power cut."""
+        with mapped_os_errors():
+            sync_parents(Path(self._path(upload_id)), self._directory)
 
     def remove(self, locked: Locked) -> None:
         """Remove the record for good; without the sync it would be back after a power cut."""

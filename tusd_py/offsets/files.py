@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from ..filesystem.work import FileWork
-from ..protocol.errors import ClaimLost, UploadExists, UploadLocked
+from ..protocol.errors import ClaimLost, TusError, UploadExists, UploadLocked
 from ..protocol.model import Final, Upload, UploadId
 from .bells import Bell
 from .directory import Locked, RecordDirectory
@@ -223,4 +223,15 @@ class FileClaim:
         return self._held is not None
 
     def _replace(self, upload: Upload, content: bytes, *, durable: bool) -> None:
-        self._held = self._records.replace(self._locked, upload, content, durable=durable)
+        before = self._locked
+        self._held = self._records.replace(before, upload, content, durable=durable)
+        if not durable:
+            return
+        try:
+            self._records.sync(self._upload_id)
+        except TusError:
+            # What is not on disk may not be told: a later sync could say that it is.
+            self._held = self._records.replace(
+                self._held, before.upload, before.content, durable=False
+            )
+            raise
