@@ -1,19 +1,32 @@
-"""What the answers of hooks change."""
+"""What the answers of hooks change; they are checked like what a client sends (faults A101)."""
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import replace
 
-from ..interfaces import HookReply
+from ..interfaces import HookReply, ResponseChange
 from ..protocol.errors import InternalError, InvalidMetadata
 from ..protocol.metadata import format_metadata
 from ..protocol.model import Upload, parse_upload_id
 
+_log = logging.getLogger(__name__)
+
+# RFC 9110, 5.6.2 and 5.5.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+# The connection's, the framing's and the protocol's own: a hook that could set them could break
+# what the client relies on.
+_NOT_THEIRS = re.compile(
+    r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade"
+    r"|content-length|content-encoding|location|tus-.*|upload-.*",
+    re.IGNORECASE,
+)
+
 
 def apply_reply(upload: Upload, reply: HookReply) -> Upload:
     """Return the upload as a pre-create hook wants it.
-
-    What a hook returns is checked like what a client sends.
 
     Raises:
         InternalError: the hook returned what cannot be.
@@ -30,3 +43,28 @@ def apply_reply(upload: Upload, reply: HookReply) -> Upload:
         except InvalidMetadata as error:
             raise InternalError from error  # the hook's fault, not the client's
     return upload
+
+
+def checked_response(change: ResponseChange, *, refused: bool) -> ResponseChange:
+    """Return as much of the change as may be made to the answer.
+
+    Args:
+        change: what the hook wants.
+        refused: the answer is that of a refusal, which must not look like success.
+
+    Raises:
+        InternalError: a header is none, and may be an attack.
+    """
+    headers = {}
+    for name, value in change.headers.items():
+        if not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+            raise InternalError
+        if _NOT_THEIRS.fullmatch(name):
+            _log.warning("HookHeaderIgnored", extra={"header": name})
+        else:
+            headers[name] = value
+    status = change.status
+    if status is not None and not (400 if refused else 200) <= status <= 599:
+        _log.warning("HookStatusIgnored", extra={"status": status})
+        status = None
+    return ResponseChange(status=status, body=change.body, headers=headers)
