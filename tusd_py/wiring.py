@@ -43,7 +43,8 @@ from .redis_client.address import RedisAddress, RedisOptions
 from .service.announce import Announcer
 from .service.delivery import Delivery, Patience
 from .service.janitor import Janitor
-from .service.uploads import Policy, Uploads
+from .service.policy import Policy
+from .service.uploads import Uploads
 from .web.app import make_application
 from .web.cors import Cors
 from .web.direct import BufferPool
@@ -95,12 +96,7 @@ def create_app(
     stores = stores or _stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
     limits = _limits(settings)
-    policy = Policy(
-        limits=limits,
-        capabilities=capabilities,
-        durability=settings.durability,
-        acquire_lock_timeout_s=settings.acquire_lock_timeout,
-    )
+    policy = _policy(settings, capabilities)
     room = assemble_hooks(settings, hooks if isinstance(hooks, Hooks) else PythonHooks(hooks))
     hooks = room.hooks
     uploads = Uploads(
@@ -286,6 +282,16 @@ def _capabilities(settings: Settings, data: DataStore, *, trailers: bool) -> Cap
     return Capabilities(
         extensions=tuple(name for name, able in possible if able),
         max_size=_limits(settings).max_size,
+    )
+
+
+def _policy(settings: Settings, capabilities: Capabilities) -> Policy:
+    return Policy(
+        limits=_limits(settings),
+        capabilities=capabilities,
+        durability=settings.durability,
+        acquire_lock_timeout_s=settings.acquire_lock_timeout,
+        progress_interval_s=settings.progress_hooks_interval,
     )
 
 

@@ -52,7 +52,8 @@ from tusd_py.protocol.model import (
 from tusd_py.redis_client.address import RedisAddress, RedisOptions
 from tusd_py.service.announce import Announcer
 from tusd_py.service.janitor import Janitor
-from tusd_py.service.uploads import Policy, Uploads
+from tusd_py.service.policy import Policy
+from tusd_py.service.uploads import Uploads
 
 from .history import OK, REFUSED, Event, answer
 from .model import EXPIRE_AFTER_S, Sent

@@ -41,7 +41,8 @@ from tusd_py.protocol.model import (
 )
 from tusd_py.service.access import allow_all
 from tusd_py.service.announce import Announcer
-from tusd_py.service.uploads import Policy, Uploads
+from tusd_py.service.policy import Policy
+from tusd_py.service.uploads import Uploads
 
 REQUEST = RequestInfo(method="PATCH", uri="/files/", remote="127.0.0.1", headers={})
 SOON_S = 5.0
@@ -57,7 +58,7 @@ class SaidHooks:
     def __init__(self) -> None:
         self.events: list[HookEvent] = []
         self.says: dict[HookType, Say] = {}
-        self.deaf_to: set[HookType] = set()
+        self.deaf_to = {HookType.PRE_ACCESS, HookType.POST_RECEIVE}
         self._called = asyncio.Event()
 
     def listens_to(self, event: HookType) -> bool:

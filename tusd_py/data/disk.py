@@ -35,6 +35,7 @@ from ..protocol.model import (
     TERMINATION,
     Upload,
     UploadId,
+    parse_storage_path,
 )
 from .seizing import seize
 from .session import DiskSession, Sharing, open_at_offset, open_existing, path_of
@@ -95,9 +96,19 @@ class DiskData:
     async def close(self) -> None:
         """Nothing is held between requests."""
 
-    def place(self, upload_id: UploadId) -> Mapping[str, str]:
-        path = f"{self._directory}/{upload_id}"
-        return {"InfoPath": f"{path}.info", "Path": path, "Type": "filestore"}
+    def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
+        beside = f"{self._directory}/{upload_id}"
+        place = beside if path is None else self._place_of(path)
+        return {"InfoPath": f"{beside}.info", "Path": place, "Type": "filestore"}
+
+    def _place_of(self, path: str) -> str:
+        """Return where a path leads that is relative to the directory, or begins with it."""
+        below = parse_storage_path(path.removeprefix(f"{self._directory}/"))
+        if below is None:
+            raise ValueError("the path leads out of the upload directory, or to a side file")
+        if _OUR_NAMES.fullmatch(below):  # its record would be looked for beside it
+            raise ValueError("the path is that of another upload")
+        return f"{self._directory}/{below}"
 
     async def create(self, upload: Upload, content: bytes = b"") -> None:
         path = path_of(upload)

@@ -15,6 +15,7 @@ from ..protocol.model import (
     TERMINATION,
     Upload,
     UploadId,
+    parse_storage_path,
 )
 
 
@@ -35,8 +36,12 @@ class MemoryData:
     async def close(self) -> None:
         """Nothing to give back."""
 
-    def place(self, upload_id: UploadId) -> Mapping[str, str]:
-        return {"Type": "memorystore"}
+    def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
+        if path is None:
+            return {"Type": "memorystore"}
+        if parse_storage_path(path) is None:
+            raise ValueError("the path leads out of the store")
+        return {"Type": "memorystore", "Path": path}
 
     async def create(self, upload: Upload, content: bytes = b"") -> None:
         if upload.id in self._files:

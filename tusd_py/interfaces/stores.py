@@ -188,8 +188,16 @@ class DataStore(Protocol):
     async def close(self) -> None:
         """Give back what `open` took."""
 
-    def place(self, upload_id: UploadId) -> Mapping[str, str]:
-        """Return the `Upload.storage` of a new upload. Nothing is made yet."""
+    def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
+        """Return the `Upload.storage` of a new upload. Nothing is made yet.
+
+        Args:
+            upload_id: of the upload.
+            path: where the application wants the bytes; None: wherever the id leads.
+
+        Raises:
+            ValueError: the path leads out of where uploads are, or is in the way of others.
+        """
 
     async def create(self, upload: Upload, content: bytes = b"") -> None:
         """Make room for an upload whose record exists.

@@ -20,6 +20,7 @@ UploadId = NewType("UploadId", str)
 # Slashes are allowed because tusd's hooks may give ids with folders.
 _SEGMENT = r"[A-Za-z0-9_~-][A-Za-z0-9_~.+=@-]*"
 _ID = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+_PATH_SEGMENT = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\,\ud800-\udfff]+")
 _RESERVED_SUFFIXES = (".info", ".lock", ".stop", ".state", ".tmp", ".part")
 MAX_ID_LENGTH: Constant = 200
 
@@ -38,6 +39,21 @@ def parse_upload_id(text: str) -> UploadId | None:
     if any(segment.endswith(_RESERVED_SUFFIXES) for segment in text.split("/")):
         return None
     return UploadId(text)
+
+
+def parse_storage_path(text: str) -> str | None:
+    """Return `text` as a path below the upload directory, or None when it may not be used.
+
+    It may have blanks and any letters, but nothing that leads elsewhere, or to what the server
+    keeps beside the uploads: names that begin with a dot or end like those of side files, and
+    commas, which mark bytes that were taken away from a stale node.
+    """
+    segments = text.split("/")
+    if len(text) > MAX_ID_LENGTH or not all(map(_PATH_SEGMENT.fullmatch, segments)):
+        return None
+    if any(segment.endswith(_RESERVED_SUFFIXES) for segment in segments):
+        return None
+    return text
 
 
 @dataclass(frozen=True, slots=True)

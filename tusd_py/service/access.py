@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..interfaces import Access, Authorize, Grant, OffsetStore, Operation, RequestInfo
+from ..interfaces import Access, Authorize, Grant, HookType, OffsetStore, Operation, RequestInfo
 from ..protocol.errors import UploadDamaged, UploadNotFound
 from ..protocol.model import Upload, UploadId
+from .asking import Asker
 
 
 async def allow_all(access: Access) -> str | None:
@@ -19,9 +20,10 @@ class Gate:
     application is asked, and the answer is `UploadNotFound`.
     """
 
-    def __init__(self, offsets: OffsetStore, authorize: Authorize) -> None:
+    def __init__(self, offsets: OffsetStore, authorize: Authorize, asker: Asker) -> None:
         self._offsets = offsets
         self._authorize = authorize
+        self._asker = asker
 
     async def grant_new(self, request: RequestInfo) -> Grant:
         """Return what is granted to whoever is about to create an upload."""
@@ -55,6 +57,7 @@ class Gate:
             await self._check_damaged(operation, upload_id, request)
             raise
         await self._check_owner(operation, upload, request)
+        await self._asker.before_access(operation, upload, request)
         return upload
 
     async def check(
@@ -67,9 +70,9 @@ class Gate:
     ) -> None:
         """Do as `find`, where the record comes again with the claim.
 
-        Without authorisation that one is enough, and nothing is looked up here.
+        Without authorisation and hooks that one is enough, and nothing is looked up here.
         """
-        if self._authorize is not allow_all:
+        if self._authorize is not allow_all or self._asker.listens_to(HookType.PRE_ACCESS):
             await self.find(operation, upload_id, request, damaged=damaged)
 
     async def confirm(self, upload: Upload, request: RequestInfo | None) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..interfaces import Claim, DataStore, Durability, HookEvent, Hooks, HookType, RequestInfo
+from ..interfaces import Claim, DataStore, Durability, HookType, RequestInfo
 from ..protocol.model import Final, Partial, Upload
 from ..protocol.rules import AppendPlan
 from .access import Gate
 from .announce import Announcer
+from .asking import Asker
 from .transfer import Keeping
 
 
@@ -16,11 +17,11 @@ class Completion:
     """Finishes uploads: bytes made final, pre-finish hook, record, post-finish hook."""
 
     def __init__(
-        self, data: DataStore, hooks: Hooks, announcer: Announcer, gate: Gate, keeping: Keeping
+        self, data: DataStore, asker: Asker, announcer: Announcer, gate: Gate, keeping: Keeping
     ) -> None:
         self._data = data
         self._gate = gate
-        self._hooks = hooks
+        self._asker = asker
         self._announcer = announcer
         self._keeping = keeping
         self._durable = keeping.durability is not Durability.NONE
@@ -34,7 +35,7 @@ class Completion:
         if received != new.length or isinstance(new.kind, Final):
             return new
         upload = self._keeping.settle(AppendPlan(upload=new, room=received), received, synced=0)
-        return upload if self._hooks.listens_to(HookType.PRE_FINISH) else self._finished(upload)
+        return upload if self._asker.listens_to(HookType.PRE_FINISH) else self._finished(upload)
 
     async def make_final(self, upload: Upload) -> None:
         """Have the data store make the bytes final, on disk if anything is."""
@@ -56,10 +57,9 @@ class Completion:
                 and is tried again by whoever claims it next.
         """
         await self.make_final(upload)
-        event = HookEvent(type=HookType.PRE_FINISH, upload=upload, request=request)
         try:
             await self._gate.confirm(upload, request)
-            await self._hooks.call(event)
+            await self._asker.before_finish(upload, request)
         except Exception:
             # The bytes are there nevertheless, but for no longer than before.
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))

@@ -22,6 +22,7 @@ from ..protocol.model import Upload
 from ..protocol.rules import AppendPlan
 from .completion import Completion
 from .custody import Custody
+from .progress import Progress
 from .transfer import Keeping, Transfer, Verifier
 
 # An upload up to this size that comes with its creation is stored in one go.
@@ -33,15 +34,17 @@ _STOPPED_BECAUSE: dict[BodyEnd, type[TusError]] = {
     BodyEnd.MALFORMED: InvalidBody,
     BodyEnd.TAKEN_OVER: UploadInterrupted,
     BodyEnd.SHUTDOWN: ServerShutdown,
-    BodyEnd.STOPPED: UploadStopped,
 }
 
 
 class Intake:
     """Receives the bodies of POST and PATCH."""
 
-    def __init__(self, data: DataStore, completion: Completion, keeping: Keeping) -> None:
+    def __init__(
+        self, data: DataStore, completion: Completion, progress: Progress, keeping: Keeping
+    ) -> None:
         self._data = data
+        self._progress = progress
         self._completion = completion
         self._keeping = keeping
         self._custody = Custody(data)
@@ -97,6 +100,7 @@ class Intake:
         Raises:
             ClaimLost: somebody else has the upload by now; nothing of the body counts.
             BytesBusy: what was in the way is no more, but some of the body has been read.
+            UploadStopped: the application wants the upload to be removed.
             TusError: why not all of the body was stored. What arrived is kept, unless a
                 checksum was announced, or the body was longer than the upload.
         """
@@ -107,12 +111,15 @@ class Intake:
             return
         verifier = None if head.checksum is None else Verifier(head.checksum)
         try:
-            kept = await self._transfer(claim, plan, body, verifier)
+            with self._progress.watch(plan.upload, body, request) as watched:
+                kept = await self._transfer(claim, plan, watched, verifier)
         except (UploadDamaged, BytesBusy):
             if not claim.fence:  # nobody else can have anything to do with it
                 raise
             await self._custody.retake(claim)
             raise BytesBusy from None
+        if body.end is BodyEnd.STOPPED:  # nothing of it is kept, so nothing has to be saved
+            raise UploadStopped
         await self._save(claim, kept, request, marked=verifier is not None)
         if body.end is not None and body.end is not BodyEnd.COMPLETE:
             raise _STOPPED_BECAUSE[body.end]

@@ -83,7 +83,8 @@ class Progress:
 
     async def _end(self, upload_id: UploadId, body: _CountedBody, request: RequestInfo) -> None:
         body.stop(BodyEnd.STOPPED)
-        if body.over.is_set():
+        await body.over.wait()
+        if body.end is not BodyEnd.STOPPED:  # it was over before; nobody else sees to it
             await self._stop(upload_id, request)
 
 

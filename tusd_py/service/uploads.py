@@ -7,11 +7,9 @@ to be told to the client or raises the error that is.
 from __future__ import annotations
 
 import contextlib
-import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from ..interfaces import (
@@ -21,7 +19,6 @@ from ..interfaces import (
     DataStore,
     Durability,
     Grant,
-    HookEvent,
     Hooks,
     HookType,
     OffsetStore,
@@ -42,17 +39,18 @@ from ..protocol.commands import (
 )
 from ..protocol.errors import (
     ClaimLost,
+    InternalError,
     ModifyFinal,
     ReadTimeout,
     ServerShutdown,
     TusError,
     UnexpectedEOF,
     UploadInterrupted,
+    UploadNotFound,
+    UploadStopped,
 )
 from ..protocol.model import (
-    Capabilities,
     Final,
-    Limits,
     Partial,
     Upload,
     UploadId,
@@ -67,30 +65,14 @@ from ..protocol.rules import (
 )
 from .access import Gate, allow_all
 from .announce import Announcer
+from .asking import Asker
 from .assembly import Assembly
 from .completion import Completion
 from .custody import Custody
 from .intake import Intake
-from .replies import apply_reply
+from .policy import Policy
+from .progress import Progress
 from .transfer import Keeping
-
-
-def new_upload_id() -> UploadId:
-    """Return 128 random bits as tusd writes them; whoever knows an id may use the upload."""
-    return UploadId(secrets.token_hex(16))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How uploads are treated; what does not depend on the stores."""
-
-    limits: Limits
-    capabilities: Capabilities
-    durability: Durability = Durability.COMPLETE
-    acquire_lock_timeout_s: float = 20.0
-    assembly_wait_s: float = 5.0
-    clock: Callable[[], float] = time.time
-    new_id: Callable[[], UploadId] = new_upload_id
 
 
 class Uploads:
@@ -118,13 +100,14 @@ class Uploads:
         self._offsets = offsets
         self._data = data
         self._policy = policy
-        self._hooks = hooks
-        self._gate = Gate(offsets, authorize)
+        self._asker = Asker(hooks, policy.clock)
+        self._gate = Gate(offsets, authorize, self._asker)
         self._announcer = announcer
         keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
         self._custody = Custody(data)
-        self._completion = Completion(data, hooks, announcer, self._gate, keeping)
-        self._intake = Intake(data, self._completion, keeping)
+        self._completion = Completion(data, self._asker, announcer, self._gate, keeping)
+        self._progress = Progress(self._asker, policy.progress_interval_s, self._stop)
+        self._intake = Intake(data, self._completion, self._progress, keeping)
         self._assembly = Assembly(offsets, data, self._completion, keeping)
 
     # --- life of the service
@@ -136,6 +119,7 @@ class Uploads:
     async def close(self) -> None:
         """End background work; what it left is resumed at the next start."""
         self.stop_bodies()
+        await self._progress.close()
         await self._assembly.close()
 
     async def settle_events(self) -> None:
@@ -157,7 +141,6 @@ class Uploads:
         self._intake.check_running()
         grant = await self._gate.grant_new(request)
         new = await self._plan_create(create, grant, request)
-        new = replace(new, storage=self._data.place(new.id))
         whole, body = await self._intake.read_whole(new, create.body, body)
         first = new if whole is None else self._completion.foresee(new, len(whole))
         events = [(HookType.POST_CREATE, new)]
@@ -225,6 +208,8 @@ class Uploads:
             except TusError as why_not_all:  # all bytes may be there nevertheless
                 error = why_not_all
             upload = claim.upload
+            if isinstance(error, UploadStopped):
+                await self._remove(claim, HookType.POST_TERMINATE, request)
         if upload.finished and not was_finished:
             self._after_finish(upload)
         if error is not None:
@@ -245,9 +230,7 @@ class Uploads:
         await self._gate.check(Operation.TERMINATE, terminate.id, request, damaged=True)
         async with self._claim(terminate.id, damaged=True) as claim:
             upload = plan_inspect(claim.upload, now=self._policy.clock())
-            await self._hooks.call(
-                HookEvent(type=HookType.PRE_TERMINATE, upload=upload, request=request)
-            )
+            await self._asker.before_terminate(upload, request)
             await self._remove(claim, HookType.POST_TERMINATE, request)
         return Terminated()
 
@@ -301,11 +284,11 @@ class Uploads:
                 capabilities=self._policy.capabilities,
                 now=self._policy.clock(),
             )
-        if not self._hooks.listens_to(HookType.PRE_CREATE):
-            return upload
-        event = HookEvent(type=HookType.PRE_CREATE, upload=upload, request=request)
-        reply = await self._hooks.call(event)
-        return upload if reply is None else apply_reply(upload, reply)
+        upload, path = await self._asker.before_create(upload, request)
+        try:
+            return replace(upload, storage=self._data.place(upload.id, path))
+        except ValueError as error:  # the hook's fault, not the client's
+            raise InternalError from error
 
     async def _parts(self, final: Final, request: RequestInfo) -> Sequence[Upload]:
         concatenate = Operation.CONCATENATE
@@ -366,6 +349,13 @@ class Uploads:
                 await self._remove(claim, HookType.POST_TERMINATE, request)
                 raise
             return claim.upload
+
+    async def _stop(self, upload_id: UploadId, request: RequestInfo) -> None:
+        """Remove an upload that the application wants stopped, unless it is finished."""
+        with contextlib.suppress(UploadNotFound):
+            async with self._claim(upload_id) as claim:
+                if not claim.upload.finished:
+                    await self._remove(claim, HookType.POST_TERMINATE, request)
 
     async def _remove(self, claim: Claim, event: HookType, request: RequestInfo | None) -> None:
         # Once it is gone, nobody can tell any more whether it was finished before.

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
-from ..interfaces import RequestInfo
+from ..interfaces import RequestInfo, ResponseChange, ResponseChanges
 from ..protocol.commands import (
     Append,
     Create,
@@ -18,6 +18,7 @@ from ..protocol.commands import (
     Discovered,
     Fetch,
     Inspect,
+    Inspected,
     Outcome,
     Terminate,
 )
@@ -35,6 +36,7 @@ from ..protocol.model import parse_upload_id
 from ..protocol.tus1 import VERSION, RequestHead, Tus1, effective_method
 from ..service.uploads import Uploads
 from .body import RequestBody
+from .changes import change_response
 from .connection import Connection
 from .cors import Cors
 from .direct import BufferPool
@@ -76,10 +78,11 @@ class Handlers:
             min_rate=self.min_rate,
             pool=self.pool,
         )
+        changes = ResponseChanges()
         try:
-            response = await self._respond(request, body)
+            response = await self._respond(request, body, changes)
         except TusError as error:
-            response = _render_error(request, error)
+            response = _render_error(request, error, changes.if_refused)
         except Exception:  # noqa: BLE001 - a fault of ours; the client gets an answer all the same
             _log.exception("InternalServerError", extra={"path": request.path})
             response = _render_error(request, InternalError())
@@ -89,18 +92,24 @@ class Handlers:
             response.headers.update(self._common_headers(request))
         return await _send(request, response, body)
 
-    async def _respond(self, request: web.Request, body: RequestBody) -> web.StreamResponse:
+    async def _respond(
+        self, request: web.Request, body: RequestBody, changes: ResponseChanges
+    ) -> web.StreamResponse:
         _check_framing(request)
         if self.cors is not None:
             self.cors.check(request.headers.get("Origin"))
         head = self._head_of(request)
         command = self.dialect.parse(head)
-        info = _info_of(request, head.method)
+        info = _info_of(request, head.method, changes)
         if isinstance(command, Fetch):
             return await self._get(request, command, info)
         outcome = await self._perform(command, body, info)
         rendered = self.dialect.render(outcome, head.place)
-        return web.Response(status=rendered.status, headers=rendered.headers)
+        response = web.Response(status=rendered.status, headers=rendered.headers)
+        # A HEAD may finish an upload, too, but what it tells is not for others to change.
+        if changes.if_done is not None and not isinstance(outcome, Inspected):
+            change_response(request, response, changes.if_done)
+        return response
 
     async def _perform(
         self, command: _CommandWithOutcome, body: RequestBody, info: RequestInfo
@@ -215,18 +224,23 @@ class _CanonicalHeaders(Mapping[str, Sequence[str]]):
         return len(self._fields)
 
 
-def _info_of(request: web.Request, method: str) -> RequestInfo:
+def _info_of(request: web.Request, method: str, changes: ResponseChanges) -> RequestInfo:
+    peer = request.get_extra_info("peername")
     return RequestInfo(
         method=method,
         uri=request.raw_path,
         remote=request.remote or "",
         headers=_CanonicalHeaders(request),
+        port=peer[1] if isinstance(peer, tuple) else None,
+        changes=changes,
     )
 
 
-def _render_error(request: web.Request, error: TusError) -> web.Response:
-    override = request.headers.get("X-HTTP-Method-Override")
-    if hdrs.METH_HEAD in (request.method, override) and error.status >= 500:
+def _render_error(
+    request: web.Request, error: TusError, change: ResponseChange | None = None
+) -> web.Response:
+    inspects = hdrs.METH_HEAD in (request.method, request.headers.get("X-HTTP-Method-Override"))
+    if inspects and error.status >= 500:
         # tus-js-client starts over from byte 0 after a 5xx on HEAD, but waits after a 423.
         error = UploadLocked()
     response = web.Response(
@@ -235,6 +249,10 @@ def _render_error(request: web.Request, error: TusError) -> web.Response:
         headers=error.headers,
         text=None if request.method == hdrs.METH_HEAD else error.text,
     )
+    if change is not None:
+        change_response(request, response, change)
+        if inspects and response.status >= 500:  # the same, when it is a hook that says so
+            response.set_status(UploadLocked.status)
     if error.closes:
         response.force_close()
     return response
