@@ -17,7 +17,8 @@ _POOL = random.Random(11).randbytes((1 << 20) + 7)  # noqa: S311 - repeatable, n
 
 _TUS = "Tus-Resumable: 1.0.0\r\n"
 _BYTES = _TUS + "Content-Type: application/offset+octet-stream\r\n"
-_PAUSE_S = 0.1
+# Between two tries, at first and at most; with some chance, so that thousands spread.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _ANSWER_S = 30.0
 
 # Statuses that ask to come back later; anything else is a broken promise.
@@ -48,6 +49,7 @@ class PatientClient:
         pause_s: between pieces.
         acknowledged: every offset the server has told, in order.
         interruptions: how often a connection ended early, or the server said "later".
+        lost_creations: how often there was no answer to POST: an upload may stay that nobody knows.
     """
 
     port: Callable[[], int]
@@ -59,6 +61,8 @@ class PatientClient:
     path: str = ""
     acknowledged: list[int] = field(default_factory=list)
     interruptions: int = 0
+    lost_creations: int = 0
+    _failures: int = 0
 
     async def run(self) -> None:
         """Upload everything, and check what the server stored.
@@ -78,6 +82,8 @@ class PatientClient:
             if answer is not None:
                 _, _, tail = answer.headers["location"].partition("/files/")
                 self.path = f"/files/{tail}"
+            else:
+                self.lost_creations += 1
         self.acknowledged.append(0)
 
     async def offset(self) -> int:
@@ -93,6 +99,11 @@ class PatientClient:
             pass
         if hashlib.sha256(answer.body).digest() != hashlib.sha256(self.content()).digest():
             raise BrokenPromise(f"{self.path}: wrong bytes")
+
+    async def delete(self) -> None:
+        """Remove the upload, as often as it takes."""
+        while await self._try("DELETE", self.path, _TUS) is None:
+            pass
 
     def content(self, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes from `start` to `stop`."""
@@ -135,11 +146,16 @@ class PatientClient:
                     sending.cancel()
                     await asyncio.wait([sending])
             if answer.status < 300:
+                self._failures = 0
                 return answer
+            if method == "DELETE" and answer.status in (404, 410):
+                return answer  # the answer to an earlier one was lost
             if answer.status not in _LATER:
                 raise BrokenPromise(f"{method} {self.path}: {answer.status} {answer.body!r}")
         self.interruptions += 1
-        await asyncio.sleep(_PAUSE_S)
+        self._failures += 1
+        longest_s = min(_PAUSE_S * 2**self._failures, _LONGEST_PAUSE_S)
+        await asyncio.sleep(random.uniform(longest_s / 2, longest_s))  # noqa: S311 - a pause
         return None
 
     @contextlib.asynccontextmanager
