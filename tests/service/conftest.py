@@ -23,6 +23,7 @@ from tusd_py.interfaces import (
     OffsetStore,
     RequestInfo,
 )
+from tusd_py.interfaces.occurrences import Occurrence
 from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.protocol.checksum import Checksum, ChecksumInTrailer
 from tusd_py.protocol.commands import Append, BodyHead, Create, Fetch, Inspect, Terminate
@@ -151,6 +152,7 @@ class House:
             new_id=lambda: UploadId(f"upload-{next(ids)}"),
         )
         self.outbox = NotingOutbox(self.hooks)
+        self.noted: list[Occurrence] = []
         self.uploads = Uploads(
             self.offsets,
             self.data,
@@ -158,6 +160,7 @@ class House:
             hooks=self.hooks,
             announcer=Announcer(self.hooks, self.outbox, self.policy.clock),
             authorize=authorize,
+            observe=self.noted.append,
         )
 
     async def create(

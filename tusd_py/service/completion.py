@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..interfaces import Claim, DataStore, Durability, HookType, RequestInfo
+from ..interfaces.occurrences import Finished
 from ..protocol.model import Final, Partial, Upload
 from ..protocol.rules import AppendPlan
 from .access import Gate
@@ -67,6 +68,13 @@ class Completion:
         finished = self._finished(upload)
         async with self._announcer.around(request, (HookType.POST_FINISH, finished)):
             await claim.save(finished, durable=self._durable, release=release)
+        self.note(finished)
+
+    def note(self, finished: Upload) -> None:
+        """Have it noted that an upload is finished."""
+        began = finished.created_at
+        duration_s = None if began is None else max(0.0, self._keeping.clock() - began)
+        self._keeping.observe(Finished(upload=finished, duration_s=duration_s))
 
     def _finished(self, upload: Upload) -> Upload:
         return replace(

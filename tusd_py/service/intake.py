@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from ..interfaces import Body, BodyEnd, Claim, DataStore, RequestInfo
+from ..interfaces.occurrences import BodyBegun, BodyEnded
 from ..protocol.commands import BodyHead
 from ..protocol.errors import (
     BytesBusy,
+    InternalError,
     InvalidBody,
     ReadTimeout,
     ServerShutdown,
@@ -131,9 +135,34 @@ class Intake:
             claim.on_wanted(lambda: body.stop(BodyEnd.TAKEN_OVER))
             async with self._data.append(plan.upload, digest=verifier) as session:
                 transfer = Transfer(claim, plan, session, body, self._keeping)
-                if verifier is None:
-                    return await transfer.run()
-                return await transfer.run_verified(verifier)
+                with self._noted(transfer, claim, body) as outcome:
+                    run = transfer.run() if verifier is None else transfer.run_verified(verifier)
+                    outcome.kept = await run
+                    return outcome.kept
+
+    @contextlib.contextmanager
+    def _noted(self, transfer: Transfer, claim: Claim, body: Body) -> Iterator[_Outcome]:
+        """Have begin and end of a transfer noted."""
+        began = time.monotonic()
+        outcome = _Outcome(claim.upload)
+        self._keeping.observe(BodyBegun(upload=claim.upload, received=lambda: transfer.received))
+        cause: str | None = InternalError.code
+        try:
+            yield outcome
+            end = body.end or BodyEnd.COMPLETE
+            cause = None if end is BodyEnd.COMPLETE else _STOPPED_BECAUSE[end].code
+        except TusError as error:
+            cause = error.code
+            raise
+        finally:
+            self._keeping.observe(
+                BodyEnded(
+                    upload=outcome.kept,
+                    received=transfer.received,
+                    duration_s=time.monotonic() - began,
+                    cause=cause,
+                )
+            )
 
     async def _save(
         self, claim: Claim, kept: Upload, request: RequestInfo, *, marked: bool
@@ -160,6 +189,13 @@ class Intake:
             yield
         finally:
             self._running.discard(body)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What is kept of a body."""
+
+    kept: Upload
 
 
 class _ReadAhead:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..interfaces import AppendSession, Body, BodyEnd, Claim, Durability
+from ..interfaces.occurrences import Observe, ignore
 from ..protocol.checksum import ALGORITHMS, Checksum, ChecksumInTrailer, Digest, parse_checksum
 from ..protocol.errors import (
     BytesBusy,
@@ -30,11 +31,12 @@ PROGRESS_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeping:
-    """The rules by which bytes are kept."""
+    """The rules by which bytes are kept, and who takes note."""
 
     limits: Limits
     durability: Durability
     clock: Callable[[], float]
+    observe: Observe = ignore
 
     def settle(self, plan: AppendPlan, stored: int, *, synced: int) -> Upload:
         """Return the record once bytes up to `stored` are kept, those up to `synced` on disk."""
@@ -106,7 +108,11 @@ def check_trailers(body: Body, announced: frozenset[str]) -> None:
 
 
 class Transfer:
-    """Moves a body into an append session and saves what is kept of it."""
+    """Moves a body into an append session and saves what is kept of it.
+
+    Attributes:
+        received: how many bytes of the body have come.
+    """
 
     def __init__(
         self, claim: Claim, plan: AppendPlan, session: AppendSession, body: Body, keeping: Keeping
@@ -117,7 +123,7 @@ class Transfer:
         self._body = body
         self._keeping = keeping
         self._start = plan.upload.offset
-        self._received = 0
+        self.received = 0
         self._synced = plan.upload.checkpoint
         self._saved_at = keeping.clock()
 
@@ -176,7 +182,7 @@ class Transfer:
 
     @property
     def _reached(self) -> int:
-        return self._start + self._received
+        return self._start + self.received
 
     @property
     def _is_all(self) -> bool:
@@ -185,8 +191,8 @@ class Transfer:
     async def _move(self) -> bool:
         """Move one buffer; return False at the end of the body."""
         chunk = await self._body.read()
-        self._received += len(chunk)
-        if self._received > self._plan.room:
+        self.received += len(chunk)
+        if self.received > self._plan.room:
             raise too_long(self._plan.upload, self._keeping.limits)
         if chunk:
             await self._session.write(chunk)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -24,7 +23,9 @@ from ..interfaces import (
     OffsetStore,
     Operation,
     RequestInfo,
+    occurrences,
 )
+from ..interfaces.occurrences import Observe, ignore
 from ..protocol.commands import (
     Append,
     Appended,
@@ -67,6 +68,7 @@ from .access import Gate, allow_all
 from .announce import Announcer
 from .asking import Asker
 from .assembly import Assembly
+from .claims import Claims
 from .completion import Completion
 from .custody import Custody
 from .intake import Intake
@@ -84,6 +86,7 @@ class Uploads:
         policy: limits, durability and the like.
         hooks: what the application is asked.
         announcer: how it is told.
+        observe: takes note of what happens.
         authorize: who may do what.
     """
 
@@ -96,14 +99,19 @@ class Uploads:
         hooks: Hooks,
         announcer: Announcer,
         authorize: Authorize = allow_all,
+        observe: Observe = ignore,
     ) -> None:
         self._offsets = offsets
         self._data = data
         self._policy = policy
         self._asker = Asker(hooks, policy.clock)
         self._gate = Gate(offsets, authorize, self._asker)
+        self._claims = Claims(offsets, policy.acquire_lock_timeout_s, observe)
         self._announcer = announcer
-        keeping = Keeping(limits=policy.limits, durability=policy.durability, clock=policy.clock)
+        self._observe = observe
+        keeping = Keeping(
+            limits=policy.limits, durability=policy.durability, clock=policy.clock, observe=observe
+        )
         self._custody = Custody(data)
         self._completion = Completion(data, self._asker, announcer, self._gate, keeping)
         self._progress = Progress(self._asker, policy.progress_interval_s, self._stop)
@@ -151,6 +159,13 @@ class Uploads:
             self._announcer.around(request, *events),
         ):
             await self._make(claim, whole or b"")
+        self._observe(occurrences.Created(upload=new))
+        if whole:
+            self._observe(
+                occurrences.BodyEnded(upload=first, received=len(whole), duration_s=0.0, cause=None)
+            )
+        if first.finished:
+            self._completion.note(first)
         if isinstance(first.kind, Final):
             return Created(await self._assembly.begin(first, self._policy.assembly_wait_s))
         if not first.finished and (whole is None or first.complete):
@@ -173,7 +188,7 @@ class Uploads:
             upload = plan_inspect(upload, now=self._policy.clock())
             self._assembly.poke(upload.id)
             return Inspected(upload)
-        async with self._claim(inspect.id) as claim:
+        async with self._claims.take(inspect.id) as claim:
             upload = plan_inspect(claim.upload, now=self._policy.clock())
             # Whoever held it before can change nothing that is told here; a PATCH sees to the rest.
             if upload.complete:
@@ -194,7 +209,7 @@ class Uploads:
         await self._gate.check(Operation.APPEND, append.id, request)
         if self._assembly.is_joining(append.id):
             raise ModifyFinal  # to ask for the claim would only stop the joining
-        async with self._claim(append.id) as claim:
+        async with self._claims.take(append.id) as claim:
             was_finished = claim.upload.finished
             error = None
             try:
@@ -228,7 +243,7 @@ class Uploads:
         """
         self._intake.check_running()
         await self._gate.check(Operation.TERMINATE, terminate.id, request, damaged=True)
-        async with self._claim(terminate.id, damaged=True) as claim:
+        async with self._claims.take(terminate.id, damaged=True) as claim:
             upload = plan_inspect(claim.upload, now=self._policy.clock())
             await self._asker.before_terminate(upload, request)
             await self._remove(claim, HookType.POST_TERMINATE, request)
@@ -260,12 +275,6 @@ class Uploads:
             return True
 
     # --- steps
-
-    def _claim(
-        self, upload_id: UploadId, *, damaged: bool = False
-    ) -> AbstractAsyncContextManager[Claim]:
-        timeout_s = self._policy.acquire_lock_timeout_s
-        return self._offsets.claim(upload_id, timeout_s=timeout_s, damaged=damaged)
 
     async def _plan_create(self, create: Create, grant: Grant, request: RequestInfo) -> Upload:
         upload = plan_create(
@@ -332,7 +341,7 @@ class Uploads:
         The upload exists by now. If its bytes were refused, nobody will learn its URL, so it
         is removed; if they were cut short, what arrived is kept for the PATCH that follows.
         """
-        async with self._claim(upload.id) as claim:
+        async with self._claims.take(upload.id) as claim:
             await self._custody.secure(claim)
             room = self._policy.limits.room_of(claim.upload)
             trailers = frozenset[str]() if head is None else head.trailers
@@ -362,6 +371,8 @@ class Uploads:
         await self._announcer.settle(claim.upload.id, claim.upload)
         async with self._announcer.around(request, (event, claim.upload)):
             await self._forget(claim)
+        gone = occurrences.Expired if event is HookType.POST_EXPIRE else occurrences.Terminated
+        self._observe(gone(upload=claim.upload))
 
     async def _forget(self, claim: Claim) -> None:
         # Bytes first: a record without bytes is answered with 404 or 410 until the janitor
