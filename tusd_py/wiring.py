@@ -21,6 +21,7 @@ from .hooks.outbox_redis import RedisOutbox
 from .hooks.outbox_sqlite import SqliteOutbox
 from .hooks.python import HookCallable, PythonHooks
 from .interfaces import Authorize, DataStore, Durability, Hooks, OffsetStore, Outbox
+from .interfaces.occurrences import Observe, ignore
 from .offsets.files import FileOffsets
 from .offsets.redis import RedisOffsets
 from .offsets.redis_copies import Copies
@@ -71,12 +72,13 @@ class Stores:
     outbox: Outbox = field(default_factory=MemoryOutbox)
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     settings: Settings | None = None,
     *,
     hooks: Hooks | Mapping[str, HookCallable] | None = None,
     authorize: Authorize | None = None,
     stores: Stores | None = None,
+    observe: Observe = ignore,
     own_server: bool = False,
 ) -> web.Application:
     """Return an aiohttp application that serves uploads wherever it is mounted.
@@ -86,6 +88,7 @@ def create_app(
         hooks: callables by hook name, such as ``{"post-finish": notify}``, or a `Hooks`.
         authorize: decides who may do what, see `tusd_py.Authorize`; None: as `settings` say.
         stores: other stores than those that `settings` name.
+        observe: takes note of what happens; see `tusd_py.interfaces.occurrences`.
         own_server: the application runs on `web.connection`, which reads trailers.
 
     Raises:
@@ -106,6 +109,7 @@ def create_app(
         hooks=hooks,
         announcer=Announcer(hooks, stores.outbox, policy.clock),
         authorize=authorize,
+        observe=observe,
     )
     delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=_patience(settings))
     janitor = Janitor(
@@ -125,6 +129,7 @@ def create_app(
         idle_timeout_s=settings.network_timeout,
         min_rate=float(settings.min_body_rate),
         pool=BufferPool(_POOL_BYTES),
+        observe=observe,
     )
 
     @contextlib.asynccontextmanager

@@ -88,7 +88,6 @@ class Answered:
     upload_id: UploadId | None
     offset: int | None  # where the client wanted to go on
     stored: int | None  # the offset it was told
-    received: int  # bytes of the body
 
 
 Occurrence = (

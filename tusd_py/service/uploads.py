@@ -362,7 +362,7 @@ class Uploads:
     async def _stop(self, upload_id: UploadId, request: RequestInfo) -> None:
         """Remove an upload that the application wants stopped, unless it is finished."""
         with contextlib.suppress(UploadNotFound):
-            async with self._claim(upload_id) as claim:
+            async with self._claims.take(upload_id) as claim:
                 if not claim.upload.finished:
                     await self._remove(claim, HookType.POST_TERMINATE, request)
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from ..interfaces import RequestInfo, ResponseChange, ResponseChanges
+from ..interfaces.occurrences import Observe, ignore
 from ..protocol.commands import (
     Append,
     Create,
@@ -41,6 +42,7 @@ from .connection import Connection
 from .cors import Cors
 from .direct import BufferPool
 from .download import download
+from .exchange import Exchange
 from .place import Surroundings
 
 _log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Handlers:
         idle_timeout_s: how long a client may be silent within a body, or take nothing of one.
         min_rate: bytes a second that a body has to bring on average.
         pool: buffers for large bodies.
+        observe: takes note of every answer.
     """
 
     uploads: Uploads
@@ -69,6 +72,7 @@ class Handlers:
     idle_timeout_s: float
     min_rate: float
     pool: BufferPool
+    observe: Observe = ignore
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, in the form that tus clients expect, whatever happens."""
@@ -79,31 +83,41 @@ class Handlers:
             pool=self.pool,
         )
         changes = ResponseChanges()
+        exchange = Exchange(request)
         try:
-            response = await self._respond(request, body, changes)
+            response = await self._respond(request, body, changes, exchange)
         except TusError as error:
+            exchange.error = error
             response = _render_error(request, error, changes.if_refused)
         except Exception:  # noqa: BLE001 - a fault of ours; the client gets an answer all the same
             _log.exception("InternalServerError", extra={"path": request.path})
+            exchange.error = InternalError()
             response = _render_error(request, InternalError())
         finally:
             body.close()
         if not response.prepared:
             response.headers.update(self._common_headers(request))
-        return await _send(request, response, body)
+        response = await _send(request, response, body)
+        self.observe(exchange.answered(response.status))
+        return response
 
     async def _respond(
-        self, request: web.Request, body: RequestBody, changes: ResponseChanges
+        self,
+        request: web.Request,
+        body: RequestBody,
+        changes: ResponseChanges,
+        exchange: Exchange,
     ) -> web.StreamResponse:
         _check_framing(request)
         if self.cors is not None:
             self.cors.check(request.headers.get("Origin"))
         head = self._head_of(request)
-        command = self.dialect.parse(head)
+        exchange.method, exchange.upload_id = head.method, head.upload_id
+        command = exchange.command = self.dialect.parse(head)
         info = _info_of(request, head.method, changes)
         if isinstance(command, Fetch):
             return await self._get(request, command, info)
-        outcome = await self._perform(command, body, info)
+        outcome = exchange.outcome = await self._perform(command, body, info)
         rendered = self.dialect.render(outcome, head.place)
         response = web.Response(status=rendered.status, headers=rendered.headers)
         # A HEAD may finish an upload, too, but what it tells is not for others to change.
