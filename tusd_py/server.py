@@ -20,6 +20,7 @@ from aiohttp import web
 
 from .config import Settings
 from .protocol.errors import TusError
+from .startup import look_around
 from .telemetry.logs import set_up_logging, write_if_read
 from .web.admission import Admission, most_connections, raise_file_limit
 from .web.app import UPLOADS, make_root
@@ -67,6 +68,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
         if settings.tls_certificate is not None:
             _tls(settings)
         asyncio.run(check_stores(settings))
+        _warn(settings)
     workers = (os.cpu_count() or 1) if settings.workers == "auto" else settings.workers
 
     def ready() -> None:
@@ -81,6 +83,14 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
         sock.close()
         if settings.unix_sock is not None:
             Path(settings.unix_sock).unlink(missing_ok=True)
+
+
+def _warn(settings: Settings) -> None:
+    """Log what an operator should know; once, and not by each of the workers."""
+    listener = set_up_logging(settings.log_format, verbose=settings.verbose)
+    for finding in look_around(settings):
+        _log.warning(finding.event, extra={"reason": finding.reason})
+    listener.stop()
 
 
 def upload_url(settings: Settings, sock: socket.socket) -> str:

@@ -9,17 +9,28 @@ _SHARED = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "gfs2", "glusterfs", "gpfs", "lustre"}
     | {"nfs", "nfs4", "ocfs2", "smb3", "smbfs", "virtiofs"}
 )
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
 
 
-def is_local(path: str | Path, mounts: Path = _MOUNTS) -> bool:
+def is_local(path: str | Path, mounts: Path = MOUNTS) -> bool:
     """Whether a file system is written to by this host alone; False if that is not known."""
+    kind = kind_of(path, mounts)
+    return bool(kind) and not is_shared(kind)
+
+
+def is_shared(kind: str) -> bool:
+    """Whether other hosts can write to file systems of that kind."""
+    return kind in _SHARED or kind.startswith("fuse")
+
+
+def kind_of(path: str | Path, mounts: Path = MOUNTS) -> str:
+    """Return the kind of the file system at `path`, such as ``ext4``; empty if not known."""
     real = os.path.realpath(path)
     best, kind = "", ""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:
-        return False
+        return ""
     for line in lines:
         # 36 35 98:0 /root /mount/point options - type source options; blanks are written \040.
         before, _, behind = line.partition(" - ")
@@ -27,4 +38,4 @@ def is_local(path: str | Path, mounts: Path = _MOUNTS) -> bool:
         is_above = real == place or real.startswith(place.rstrip("/") + "/")
         if is_above and len(place) >= len(best):
             best, kind = place, behind.split(" ")[0]
-    return bool(kind) and kind not in _SHARED and not kind.startswith("fuse")
+    return kind
