@@ -1,0 +1,1 @@
+"""Random and mutated input: Hypothesis against the parsers and a whole server."""
