@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -228,18 +229,23 @@ def _redis_options(settings: Settings) -> RedisOptions:
 
 def _redis_offsets(settings: Settings, run: FileWork) -> RedisOffsets:
     copies = Copies(
-        Path(settings.upload_dir).absolute(),
+        _upload_dir(settings),
         checkpoints=settings.durability is not Durability.NONE,
         file_mode=settings.file_perms,
     )
     return RedisOffsets(_redis_options(settings), run, copies=copies)
 
 
+def _upload_dir(settings: Settings) -> Path:
+    """Return the directory with all links on the way followed: once, and never again."""
+    return Path(os.path.realpath(settings.upload_dir))
+
+
 def _stores(settings: Settings) -> Stores:
     """One directory for bytes, laid out as tusd's; records and claims there, too, or in Redis."""
     lanes = Lanes()
     run: FileWork = lanes
-    directory = Path(settings.upload_dir).absolute()
+    directory = _upload_dir(settings)
     data = DiskData(
         directory,
         run,
@@ -263,7 +269,7 @@ def make_outbox(settings: Settings) -> Outbox:
     """Return where events are kept until they are delivered: beside the records."""
     if settings.redis_url is not None:
         return RedisOutbox(_redis_options(settings))
-    directory = Path(settings.upload_dir).absolute()
+    directory = _upload_dir(settings)
     return SqliteOutbox(
         directory / PRIVATE_FOLDER / "outbox.sqlite",
         durable=settings.durability is not Durability.NONE,

@@ -250,3 +250,20 @@ def test_the_boot_has_a_name() -> None:
     """The kernel names its run, always the same."""
     assert boot_id() == boot_id()
     assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_folder_that_became_a_link_is_not_followed(tmp_path: Path, depth: int) -> None:
+    """A29: a link anywhere on the way is refused; nothing is opened or made behind it."""
+    folder = tmp_path.joinpath(*["a"] * depth)
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(b"x")
+    with open_regular(folder / "file", os.O_RDONLY) as file:
+        assert os.read(file.fd, 9) == b"x"
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "a").symlink_to("b")
+    with pytest.raises(OSError, match="symbolic links"):
+        open_regular(folder / "file", os.O_RDONLY)
+    with pytest.raises(OSError, match="symbolic links"):
+        create_file(folder / "new", 0o600)
+    assert not (folder / "new").exists()

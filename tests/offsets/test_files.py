@@ -139,6 +139,20 @@ async def test_what_is_damaged_can_be_claimed_to_be_removed(
     assert not (directory / f"{ID}.info").exists()
 
 
+async def test_a_place_behind_a_link_of_the_operator_is_found(
+    store: FileOffsets, directory: Path, tmp_path: Path
+) -> None:
+    """Tusd's records name the directory as it was given to tusd, links and all."""
+    await add(store, directory, UPLOAD, b"abc")
+    record = directory / f"{ID}.info"
+    (tmp_path / "alias").symlink_to(directory)
+    alias = f"{tmp_path}/alias/{ID}"
+    record.write_text(record.read_text().replace(f'"Path":"{directory}/{ID}"', f'"Path":"{alias}"'))
+    assert alias in record.read_text()
+    found = await store.get(ID)
+    assert (found.offset, found.storage["Path"]) == (3, str(directory / ID))
+
+
 async def test_a_creation_cut_short_is_not_there(store: FileOffsets, directory: Path) -> None:
     """A record that promised nothing and has no data file is no upload."""
     await add(store, directory, UPLOAD)

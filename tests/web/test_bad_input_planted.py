@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.raw_http import request
 from tests.support.server import Server, running_server
-from tests.support.target import MISSING, Target, V, assert_refused, new_target
+from tests.support.target import MISSING, STORED, TYPE, Target, V, assert_refused, new_target
 
 CANARY = b"nobody may touch this"
 
@@ -120,3 +120,30 @@ def test_an_upload_without_its_bytes_can_be_removed(server: Server, damage: str)
     upload.delete()
     assert upload.inspect().status == 404
     assert not list(server.upload_dir.glob(f"{upload.file.name}*"))
+
+
+@pytest.mark.parametrize("what", ["uploads", "uploads/.tusd_py/new"])
+def test_a_directory_that_became_a_link_is_not_followed(
+    server: Server, incomplete: Target, what: str
+) -> None:
+    """A29: whoever swaps a directory for a link leads no byte elsewhere, not even to a twin."""
+    place = server.upload_dir.parent / what
+    twin = place.with_name("twin")
+    place.rename(twin)
+    place.symlink_to(twin)
+    before = sorted(path.name for path in twin.iterdir())
+    try:
+        assert incomplete.create(("Upload-Length", "5")).status == 503
+        assert incomplete.create(TYPE, ("Upload-Length", "3"), body=STORED).status == 503
+        if what == "uploads":
+            assert incomplete.patch(body=MISSING).status == 503
+            assert incomplete.inspect().status == 423
+            assert incomplete.send(request("GET", incomplete.path), "GET").status == 503
+            assert incomplete.send(request("DELETE", incomplete.path, V)).status == 503
+        assert sorted(path.name for path in twin.iterdir()) == before
+    finally:
+        place.unlink()
+        twin.rename(place)
+    assert incomplete.patch(body=MISSING).status == 204
+    assert incomplete.file.read_bytes() == STORED + MISSING
+    incomplete.delete()

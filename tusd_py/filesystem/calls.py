@@ -86,7 +86,11 @@ class OpenFile:
 
 
 def open_regular(path: str | Path, flags: int) -> OpenFile:
-    """Open a regular file that exists, never through a symbolic link in its last component.
+    """Open a regular file that exists, never through a symbolic link.
+
+    Args:
+        path: absolute; no folder in it is a link, unless somebody has put one there since.
+        flags: for `os.open`.
 
     Raises:
         OSError: also for a directory, a FIFO or a device in its place.
@@ -96,7 +100,9 @@ def open_regular(path: str | Path, flags: int) -> OpenFile:
     if not stat.S_ISREG(found.st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return OpenFile(fd, found)
+    file = OpenFile(fd, found)
+    _check_folder(file, path)
+    return file
 
 
 def create_file(path: str | Path, mode: int) -> OpenFile:
@@ -104,8 +110,30 @@ def create_file(path: str | Path, mode: int) -> OpenFile:
 
     Raises:
         FileExistsError: there is something of that name, if only a link that leads nowhere.
+        OSError: a folder on the way is a symbolic link by now; nothing was made.
     """
-    return OpenFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    file = OpenFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    try:
+        _check_folder(file, path)
+    except OSError:
+        os.unlink(path)
+        raise
+    return file
+
+
+def _check_folder(file: OpenFile, path: str | Path) -> None:
+    """Make sure that no link on the way has led to another folder than that of the path.
+
+    Asked of the open file, so that whoever swaps folders meanwhile gains nothing. The name of
+    the file may have changed already; where /proc does not tell, nothing can be said.
+    """
+    try:
+        real = os.readlink(f"/proc/self/fd/{file.fd}")
+    except OSError:
+        return
+    if real.startswith("/") and os.path.dirname(real) != os.path.dirname(path):
+        file.close()
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def write_all(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> Iterator[int]:

@@ -202,7 +202,7 @@ class RecordDirectory:
         """
         beside = self._directory / upload_id
         named = record.upload.storage.get("Path")
-        for path in (self._directory / named if named else beside, beside):
+        for path in (self._place_of(named) if named else beside, beside):
             with mapped_os_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 found = os.lstat(path)
                 if not stat.S_ISREG(found.st_mode):  # planted: nothing of ours
@@ -212,6 +212,13 @@ class RecordDirectory:
         raise (
             UploadDamaged if record.upload.checkpoint or record.upload.finished else UploadNotFound
         )
+
+    def _place_of(self, named: str) -> Path:
+        """Return the place that a record names; elsewhere, links of the operator's are followed."""
+        path = self._directory / named
+        if str(path).startswith(f"{self._directory}/"):
+            return path
+        return Path(os.path.realpath(path.parent)) / path.name
 
     def ids(self) -> list[UploadId]:
         """Return the ids that have a record, in any order."""

@@ -85,7 +85,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "A29 a directory swapped for a link": (
         PLANTED + "test_a_directory_that_became_a_link_is_not_followed",
-        PLANTED + "test_a_folder_that_became_a_link_is_not_followed",
+        "tests/filesystem/test_calls.py::test_a_folder_that_became_a_link_is_not_followed",
     ),
     # --- framing
     "A30 Transfer-Encoding in doubt": (
