@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yarl import URL
+
 from .config import Settings, SettingsError
 from .hooks.command import CommandHooks, CommandOptions
 from .hooks.http import OUR_HEADERS, HttpHooks, HttpOptions
@@ -96,6 +98,8 @@ def _http(settings: Settings, url: str) -> HttpHooks:
     forward = tuple(canonical_name(name) for name in settings.hooks_http_forward_headers)
     if wrong := OUR_HEADERS.intersection(forward):
         raise SettingsError(f"hooks-http-forward-headers: {min(wrong)} cannot be forwarded")
+    if URL(url).user is not None and "Authorization" in forward:
+        raise SettingsError("hooks-http has credentials, so Authorization cannot be forwarded")
     options = HttpOptions(
         url=url,
         attempts=max(settings.hooks_http_retry, 1),

@@ -7,10 +7,10 @@ import contextlib
 import logging
 import os
 import signal
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..interfaces import HookEvent, HookReply, HookType
 from ..protocol.errors import HookUnavailable
@@ -23,7 +23,6 @@ RECEIVER = "command"
 # Where our own settings are, secrets among them, is no command's business.
 _OUR_ENVIRONMENT = "TUSD_PY_"
 _LOGGED_BYTES = 2048
-_READ_BYTES = 16 * 1024
 # A command may leave a child behind that keeps its output open.
 _LEFT_OVER_S = 1.0
 
@@ -85,18 +84,28 @@ class CommandHooks:
         """
         try:
             async with asyncio.timeout(self._options.timeout_s), self._room:
-                process = await self._start(event)
-                return b"" if process is None else await self._finish(process, event)
+                run = _Run(self._options.reply_bytes)
+                transport = await self._start_whole(run, event)
+                return b"" if transport is None else await _finish(transport, run, event)
         except TimeoutError as error:
             raise HookUnavailable from error
 
-    async def _start(self, event: HookEvent) -> Process | None:
+    async def _start_whole(self, run: _Run, event: HookEvent) -> asyncio.SubprocessTransport | None:
+        """Start the command; if we are cancelled meanwhile, end it, which asyncio does by half."""
+        starting = asyncio.create_task(self._start(run, event))
         try:
-            return await asyncio.create_subprocess_exec(
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None and (transport := starting.result()) is not None:
+                await _kill(transport, run)
+            raise
+
+    async def _start(self, run: _Run, event: HookEvent) -> asyncio.SubprocessTransport | None:
+        try:
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: run,
                 self._path(event.type),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
                 cwd=self._directory,
                 env=_environment(event),
                 start_new_session=True,  # a process group of its own, which can be killed whole
@@ -107,69 +116,91 @@ class CommandHooks:
             raise HookError("the interpreter of the command is missing") from None
         except OSError as error:
             raise HookError(f"the command cannot be run: {error.strerror}") from None
-
-    async def _finish(self, process: Process, event: HookEvent) -> bytes:
-        """Feed the command and wait for its end; whatever else happens, it is killed."""
-        try:
-            output, complaint = await self._communicate(process, format_payload(event).encode())
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-            raise
-        if complaint:
-            text = complaint.decode(errors="replace")
-            _log.info("HookOutput", extra={"hook": event.type.value, "text": text})
-        if process.returncode:
-            raise HookError(f"the command ended with {process.returncode}")
-        return output
-
-    async def _communicate(self, process: Process, content: bytes) -> tuple[bytes, bytes]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        output, complaint = bytearray(), bytearray()
-        feeding = asyncio.create_task(_feed(process.stdin, content))
-        reading = asyncio.create_task(_read(process.stdout, output, self._options.reply_bytes))
-        skimming = asyncio.create_task(_skim(process.stderr, complaint))
-        ending = asyncio.create_task(process.wait())
-        tasks = [feeding, reading, skimming, ending]
-        try:
-            await asyncio.wait([reading, ending], return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()  # too much of it ends the command
-            await ending
-            await asyncio.wait([reading, skimming], timeout=_LEFT_OVER_S)
-            if reading.done():
-                reading.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        return bytes(output), bytes(complaint)
+        return transport
 
 
-async def _feed(stdin: asyncio.StreamWriter, content: bytes) -> None:
-    # A command need not read what it is given.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stdin.write(content)
-        await stdin.drain()
-    stdin.close()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        await stdin.wait_closed()
+class _Run(asyncio.SubprocessProtocol):
+    """What a running command writes, and when it ends.
+
+    The streams of asyncio would wait for the end of the output, too, which a command may have
+    left to a child in the background.
+    """
+
+    def __init__(self, reply_bytes: int) -> None:
+        self._reply_bytes = reply_bytes
+        self._written = {1: bytearray(), 2: bytearray()}
+        self._open = {1, 2}
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.over = asyncio.Event()  # exited, or to be ended
+
+    @property
+    def output(self) -> bytes:
+        return bytes(self._written[1])
+
+    @property
+    def complaint(self) -> str:
+        return self._written[2].decode(errors="replace")
+
+    @property
+    def too_long(self) -> bool:
+        return len(self._written[1]) > self._reply_bytes
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        limit = _LOGGED_BYTES if fd == 2 else self._reply_bytes + 1
+        written = self._written[fd]
+        written += data[: max(limit - len(written), 0)]
+        if self.too_long:
+            self.over.set()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self.closed.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        self.over.set()
 
 
-async def _read(stream: asyncio.StreamReader, into: bytearray, limit: int) -> None:
-    while chunk := await stream.read(_READ_BYTES):
-        into += chunk
-        if len(into) > limit:
-            raise HookError("the reply is too long")
+async def _finish(transport: asyncio.SubprocessTransport, run: _Run, event: HookEvent) -> bytes:
+    """Feed the command and wait for its end; if anything goes wrong, all of it is killed."""
+    try:
+        stdin: Any = transport.get_pipe_transport(0)
+        stdin.write(format_payload(event).encode())
+        stdin.close()  # once it is written; a command need not read it
+        await _wait(run)
+    except BaseException:
+        await _kill(transport, run)
+        raise
+    transport.close()
+    if run.complaint:
+        _log.info("HookOutput", extra={"hook": event.type.value, "text": run.complaint})
+    if code := transport.get_returncode():
+        raise HookError(f"the command ended with {code}")
+    return run.output
 
 
-async def _skim(stream: asyncio.StreamReader, into: bytearray) -> None:
-    """Read all there is, so that nobody has to wait, and keep the beginning of it."""
-    while chunk := await stream.read(_READ_BYTES):
-        into += chunk[: max(_LOGGED_BYTES - len(into), 0)]
+async def _wait(run: _Run) -> None:
+    """Wait for the end of the command, and of what it writes.
+
+    Raises:
+        HookError: it wrote too much.
+    """
+    await run.over.wait()
+    if not run.too_long:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEFT_OVER_S):
+                await run.closed.wait()
+    if run.too_long:
+        raise HookError("the reply is too long")
+
+
+async def _kill(transport: asyncio.SubprocessTransport, run: _Run) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(transport.get_pid(), signal.SIGKILL)
+    await run.exited.wait()
+    transport.close()
 
 
 def _environment(event: HookEvent) -> Mapping[str, str]:

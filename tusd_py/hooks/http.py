@@ -12,7 +12,8 @@ from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 from yarl import URL
 
@@ -120,13 +121,12 @@ class HttpHooks:
     async def _send(self, event: HookEvent, attempts: int, *, needs_reply: bool) -> bytes:
         content = format_payload(event)
         forwarded = self._forwarded(event)
+        pause_s = self._options.backoff_s
         retrying = AsyncRetrying(
             stop=stop_after_attempt(attempts),
-            wait=wait_exponential_jitter(
-                initial=self._options.backoff_s,
-                max=_LONGEST_BACKOFF_S,
-                jitter=self._options.backoff_s / 2,
-            ),
+            # Not the same for all that failed together.
+            wait=wait_exponential(multiplier=pause_s, max=_LONGEST_BACKOFF_S)
+            + wait_random(0, pause_s / 2),
             retry=retry_if_exception_type(_TryAgain),
             reraise=True,
         )
