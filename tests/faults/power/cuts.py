@@ -1,0 +1,209 @@
+"""Cut after cut: check what is left of the last one, work, cut the power, come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tusd_py.config import Settings
+from tusd_py.interfaces import Durability
+from tusd_py.service import transfer
+
+from .client import Answer, Connection, Unanswered
+from .load import TARGET, Load, Plan, PowerIsOff
+from .promises import Promises, Tally, Told, piece
+from .servers import ForkedServer
+from .volume import Volume
+
+# Instead of 64 MiB, so that bodies of a moment have checkpoints.
+CHECKPOINT_BYTES: Final = 256 * 1024
+_MOST_UPLOADS: Final = 40
+_FRESH_DISK: Final = 50  # cuts
+_LOOKS: Final = 200
+_LOOK_S: Final = 0.01
+
+
+@dataclass
+class Cuts:
+    """A row of power cuts on one file system at one level of durability.
+
+    Attributes:
+        kind: of file system.
+        level: of durability.
+        seed: makes all choices, as far as timing lets them repeat.
+        folder: an empty one.
+    """
+
+    kind: str
+    level: Durability
+    seed: int
+    folder: Path
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(f"{self.seed} {self.kind} {self.level}")  # noqa: S311
+        self._volume = Volume(self.kind, self.folder)
+        self._promises = Promises(self.level, CHECKPOINT_BYTES, self.tally)
+        self._directory = self._volume.root / "srv" / "uploads"
+        self._uploads: list[Told] = []
+        self._log = self.folder / "server.log"
+        transfer.CHECKPOINT_BYTES = CHECKPOINT_BYTES  # type: ignore[misc]
+
+    def run(self, count: int) -> Tally:
+        """Cut the power that often."""
+        began = time.monotonic()
+        for number in range(count):
+            if number % _FRESH_DISK == 0:
+                self._fresh(first=number == 0)
+            self._one(number)
+        self._finally_check()
+        self.tally.seconds = time.monotonic() - began
+        return self.tally
+
+    def _fresh(self, *, first: bool) -> None:
+        if not first:
+            self._finally_check()
+            self._volume.unmount()
+        self._uploads.clear()
+        self._volume.make()
+
+    def _one(self, number: int) -> None:
+        """Start, check what the last cut has left, work until the next, and come back."""
+        self._log.unlink(missing_ok=True)
+        where = f"{self.kind} {self.level} seed {self.seed} cut {number}"
+        with self._server(where) as load:
+            asyncio.run(self._work(load, where))
+        if not self._volume.cut_already:
+            self._cut_after_crash(where)
+        self.tally.cuts += 1
+        self._volume.come_back()
+
+    def _cut_after_crash(self, where: str) -> None:
+        """The server was killed: all it told must hold, and what it tells now survives a cut."""
+        with self._server(where) as load:
+            crash = Promises(Durability.ACK, 0, Tally(broken=self.tally.broken))
+            asyncio.run(self._look(load, crash, f"{where}, killed"))
+            self._volume.cut()
+
+    def _finally_check(self) -> None:
+        where = f"{self.kind} {self.level} seed {self.seed} at the end"
+        with self._server(where) as load:
+            asyncio.run(self._check(load, where))
+
+    @contextlib.contextmanager
+    def _server(self, where: str) -> Iterator[Load]:
+        """Run a server; give what can be done with it."""
+        settings = Settings(
+            upload_dir=self._directory,
+            durability=self.level,
+            expire_after=self._chance.choice([0, 3600]),
+            show_greeting=False,
+            log_format="json",
+        )
+        server = ForkedServer(settings, self._log, self._chance.choice([1, 1, 1, 2]))
+        try:
+            yield Load(self._volume, server.port, self._chance, self._uploads)
+        except AssertionError as error:
+            self.tally.broken.append(f"{where}: {error}")
+            self._volume.cut()
+        finally:
+            server.kill()
+
+    # --- with a running server
+
+    async def _work(self, load: Load, where: str) -> None:
+        what = self._chance.random()
+        if what < 0.1:  # again, while the server looks at what the last cut has left
+            delay_s = self._chance.uniform(0.0, 0.05)
+            asyncio.get_running_loop().call_later(delay_s, self._volume.cut)
+        try:
+            await self._check(load, where)
+            if what > 0.9:  # no power cut: the server is killed in the middle of it all
+                await load.run_uncut(self._chance.uniform(0.02, 0.1))
+            else:
+                await load.run(Plan.at_random(self._chance))
+        except PowerIsOff:
+            pass
+        except Unanswered:
+            assert self._volume.cut_already, "a connection broke without a reason"
+
+    async def _check(self, load: Load, where: str) -> None:
+        """Look at every upload, finish most, and remove some."""
+        await self._look(load, self._promises, where)
+        await self._look_at_unknown(load, where)
+        async with Connection(load.port) as connection:
+            for told in list(self._uploads):
+                if told.complete or self._chance.random() < 0.6:
+                    await self._finish(load, connection, told, where)
+                crowded = len(self._uploads) > _MOST_UPLOADS
+                if not load.is_needed(told) and (crowded or self._chance.random() < 0.3):
+                    await load.remove(connection, told)
+
+    async def _look(self, load: Load, promises: Promises, where: str) -> None:
+        """Ask for every offset and compare the bytes."""
+        async with Connection(load.port) as connection:
+            for told in list(self._uploads):
+                head = await connection.ask("HEAD", told.target)
+                load.go_on()
+                if not promises.check(told, head, self._stored(told.target), where=where):
+                    self._uploads.remove(told)
+
+    async def _finish(self, load: Load, connection: Connection, told: Told, where: str) -> None:
+        if told.parts and not await self._is_joined(load, connection, told, where):
+            return
+        if await load.finish(connection, told) != told.content:
+            self.tally.broken.append(f"{where}: GET of {told.target} gives wrong bytes")
+        self.tally.resumed += 1
+
+    async def _is_joined(
+        self, load: Load, connection: Connection, told: Told, where: str
+    ) -> bool:
+        """Wait for a final upload whose parts are complete."""
+        if not all(part in self._uploads and part.complete for part in told.parts):
+            return told.complete
+        for _ in range(_LOOKS):
+            await load.find_offset(connection, told)
+            if told.complete:
+                return True
+            await asyncio.sleep(_LOOK_S)
+        self.tally.broken.append(f"{where}: the parts of {told.target} are never joined")
+        return False
+
+    def _stored(self, target: str) -> bytes:
+        path = self._directory / target.removeprefix(TARGET)
+        return path.read_bytes() if path.exists() else b""
+
+    async def _look_at_unknown(self, load: Load, where: str) -> None:
+        """What was never acknowledged may be there or not, but it must not be wrong."""
+        known = {told.target for told in self._uploads}
+        async with Connection(load.port) as connection:
+            for name in [n for n in os.listdir(self._directory) if not n.startswith(".")]:
+                target = TARGET + name.removesuffix(".info")
+                if target in known:
+                    continue
+                known.add(target)
+                head = await connection.ask("HEAD", target)
+                load.go_on()
+                self._judge_unknown(target, head, where)
+
+    def _judge_unknown(self, target: str, head: Answer, where: str) -> None:
+        if head.status in (404, 410):
+            return
+        if head.status != 200:
+            self.tally.broken.append(f"{where}: {target}, never told of: {head.status}")
+            return
+        offset = head.number("upload-offset") or 0
+        content = piece(head.headers["upload-metadata"])
+        if self._stored(target)[:offset] != content[:offset]:
+            if self.level is Durability.NONE:
+                self.tally.unpromised["completed with wrong bytes"] += 1
+            else:
+                self.tally.broken.append(f"{where}: {target}, never told of: wrong bytes")
+
