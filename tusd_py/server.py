@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from .config import Settings
+from .filesystem.calls import make_folders
 from .protocol.errors import TusError
 from .startup import look_around
 from .telemetry.logs import set_up_logging, write_if_read
@@ -64,7 +65,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     with _cannot_start():
         raise_file_limit()
         sock = _listen(settings)
-        Path(settings.upload_dir).mkdir(mode=settings.dir_perms, parents=True, exist_ok=True)
+        make_folders(Path(settings.upload_dir).absolute(), settings.dir_perms)
         if settings.tls_certificate is not None:
             _tls(settings)
         asyncio.run(check_stores(settings))

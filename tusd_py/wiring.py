@@ -230,7 +230,7 @@ def _redis_options(settings: Settings) -> RedisOptions:
 def _redis_offsets(settings: Settings, run: FileWork) -> RedisOffsets:
     copies = Copies(
         _upload_dir(settings),
-        checkpoints=settings.durability is not Durability.NONE,
+        durability=settings.durability,
         file_mode=settings.file_perms,
     )
     return RedisOffsets(_redis_options(settings), run, copies=copies)
@@ -259,7 +259,7 @@ def _stores(settings: Settings) -> Stores:
     offsets = FileOffsets(
         directory,
         run,
-        checkpoints=settings.durability is not Durability.NONE,
+        durability=settings.durability,
         file_mode=settings.file_perms,
     )
     return Stores(offsets, data, lanes, outbox)

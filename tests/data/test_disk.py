@@ -119,6 +119,32 @@ async def test_syncs_come_when_they_are_asked_for(disk: DiskData, calls: list[st
     assert calls == ["fdatasync folders", "fsync in", "fsync uploads"]
 
 
+@pytest.mark.parametrize("content", [b"", b"abc"])
+async def test_a_durable_creation_is_synced(
+    disk: DiskData, calls: list[str], content: bytes
+) -> None:
+    """The bytes before they get their name, and all directories that the name is in."""
+    upload_id = UploadId("in/folders")
+    upload = Upload(id=upload_id, length=10, storage=disk.place(upload_id))
+    await disk.create(upload, content, durable=True)
+    assert len(calls) == bool(content) + 2
+    assert calls[-2:] == ["fsync in", "fsync uploads"]
+    assert await read(disk, upload) == content
+
+
+async def test_a_creation_whose_sync_fails_leaves_nothing(
+    disk: DiskData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id is free again."""
+    upload_id = UploadId("folders")
+    upload = Upload(id=upload_id, length=10, storage=disk.place(upload_id))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        with pytest.raises(StoreUnavailable):
+            await disk.create(upload, durable=True)
+    await disk.create(upload, durable=True)
+
+
 async def test_bytes_whose_sync_failed_are_dropped(
     disk: DiskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from tusd_py.filesystem.calls import (
     OpenFile,
     boot_id,
     create_file,
+    make_folders,
     mapped_os_errors,
     open_regular,
     sync_directory,
@@ -237,6 +238,16 @@ def test_outside_of_the_root_one_parent_is_synced(tmp_path: Path, synced: list[s
     elsewhere.mkdir()
     sync_parents(elsewhere / "file", tmp_path / "uploads")
     assert synced == [str(elsewhere)]
+
+
+def test_folders_that_are_made_survive_a_power_cut(tmp_path: Path, synced: list[str]) -> None:
+    """Each new one is synced into the one above it, and those that were there are left alone."""
+    make_folders(tmp_path / "a" / "b", 0o775)
+    assert (tmp_path / "a" / "b").is_dir()
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    synced.clear()
+    make_folders(tmp_path / "a" / "b", 0o775)
+    assert synced == []
 
 
 def test_only_a_directory_is_synced_as_one(path: Path) -> None:

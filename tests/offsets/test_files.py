@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.work import HeldWork
+from tusd_py.interfaces import Durability
 from tusd_py.offsets.files import FileOffsets
 from tusd_py.offsets.records import Record, format_record
 from tusd_py.protocol.errors import (
@@ -38,9 +39,9 @@ async def other(directory: Path, run: HeldWork) -> AsyncIterator[FileOffsets]:
     await offsets.close()
 
 
-def rebooted(directory: Path, run: HeldWork, *, checkpoints: bool = True) -> FileOffsets:
+def rebooted(directory: Path, run: HeldWork) -> FileOffsets:
     """The store as another run of the kernel opens it."""
-    return FileOffsets(directory, run, checkpoints=checkpoints, boot="the next boot")
+    return FileOffsets(directory, run, boot="the next boot")
 
 
 async def offset_of(store: FileOffsets) -> int:
@@ -91,13 +92,15 @@ async def test_a_checkpoint_of_the_next_boot_counts_again(
     assert await offset_of(later) == 7
 
 
-async def test_without_promises_sizes_always_count(directory: Path, run: HeldWork) -> None:
-    """Where durability is `none`, a reboot does not throw away what may well be there."""
-    store = FileOffsets(directory, run, checkpoints=False)
+async def test_without_promises_bytes_are_not_believed_either(
+    directory: Path, run: HeldWork
+) -> None:
+    """Where durability is `none`, what is there after a reboot may be zeros as well."""
+    store = FileOffsets(directory, run, durability=Durability.NONE)
     await store.open()
     await add(store, directory, UPLOAD, b"abcd")
     await store.close()
-    assert await offset_of(rebooted(directory, run, checkpoints=False)) == 4
+    assert await offset_of(rebooted(directory, run)) == 0
 
 
 async def test_unverified_bytes_do_not_count(store: FileOffsets, directory: Path) -> None:
@@ -417,4 +420,56 @@ async def test_an_unchanged_record_is_not_written_again(
     calls.clear()
     async with store.claim(ID, timeout_s=0) as claim:
         await claim.save(replace(claim.upload, offset=3))
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("durability", "checkpoint", "synced"),
+    [
+        (Durability.NONE, 4, False),
+        (Durability.COMPLETE, 0, False),
+        (Durability.COMPLETE, 4, True),
+        (Durability.ACK, 0, True),
+    ],
+)
+async def test_what_replaces_a_durable_record_is_never_empty(
+    directory: Path,
+    run: HeldWork,
+    calls: list[str],
+    durability: Durability,
+    checkpoint: int,
+    *,
+    synced: bool,
+) -> None:
+    """XFS keeps a renaming but not the content before it, unless that was synced."""
+    store = FileOffsets(directory, run, durability=durability)
+    await store.open()
+    await add(store, directory, replace(UPLOAD, offset=4, checkpoint=checkpoint), b"abcd")
+    calls.clear()
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(replace(claim.upload, expires_at=4e9))
+    assert calls == ["sync file"] * synced + ["rename"]
+    await store.close()
+
+
+async def test_what_is_told_while_it_is_synced_is_synced_first(
+    store: FileOffsets, directory: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A HEAD that finds a new record before its name is on disk sees to that itself."""
+    await add(store, directory, UPLOAD, b"abcd")
+    sync, seen = os.fsync, []
+
+    def look(fd: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}") and not seen:
+            seen.append("first sync of the directory")
+            told = store.records.get(ID)
+            assert (told.finished, calls[-1]) == (True, "sync directory")
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", look)
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(replace(claim.upload, length=4, finished=True), durable=True)
+    assert seen
+    calls.clear()
+    await store.get(ID)
     assert calls == []

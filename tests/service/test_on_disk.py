@@ -21,12 +21,14 @@ from tusd_py.interfaces import BodyEnd, Durability, HookType
 from tusd_py.offsets.files import FileOffsets
 from tusd_py.protocol.checksum import Checksum
 from tusd_py.protocol.errors import (
+    MismatchedOffset,
     StoreUnavailable,
     UnexpectedEOF,
     UploadInterrupted,
     UploadRejected,
 )
 from tusd_py.protocol.model import Upload
+from tusd_py.service import transfer
 
 from .conftest import SOON_S, House
 
@@ -49,11 +51,13 @@ async def slow() -> AsyncIterator[SlowWork]:
 
 
 async def on_disk(
-    directory: Path, run: FileWork, durability: Durability = Durability.COMPLETE
+    directory: Path,
+    run: FileWork,
+    durability: Durability = Durability.COMPLETE,
+    boot: str | None = None,
 ) -> House:
     """The service on a directory."""
-    checkpoints = durability is not Durability.NONE
-    offsets = FileOffsets(directory, run, checkpoints=checkpoints)
+    offsets = FileOffsets(directory, run, durability=durability, boot=boot)
     house = House(offsets=offsets, data=DiskData(directory, run), durability=durability)
     await house.data.open()
     await offsets.open()
@@ -155,15 +159,12 @@ async def test_bytes_whose_sync_failed_are_sent_again(
 
 @pytest.mark.parametrize(
     ("durability", "chunk", "cut"),
-    [(Durability.NONE, 3, 5), (Durability.COMPLETE, 0, 5), (Durability.ACK, 3, 5)],
+    [(Durability.NONE, 0, 0), (Durability.COMPLETE, 0, 5), (Durability.ACK, 3, 5)],
 )
 async def test_what_a_power_cut_leaves(
     tmp_path: Path, held: HeldWork, durability: Durability, chunk: int, cut: int
 ) -> None:
-    """After a chunk, after a cut and after the last byte: what the level promises, and no more.
-
-    At `none` nothing is promised, and what the file system kept is believed.
-    """
+    """After a chunk, after a cut and after the last byte: what the level promises, and no more."""
     house = await on_disk(tmp_path, held, durability)
     upload = await house.append(await house.create(10), b"abc")
     assert (await after_a_power_cut(tmp_path, held, upload)).offset == chunk
@@ -173,6 +174,55 @@ async def test_what_a_power_cut_leaves(
     await house.append(upload, b"fghij", offset=5)
     record = await after_a_power_cut(tmp_path, held, upload)
     assert (record.offset, record.finished) == (10, True)
+    await house.offsets.close()
+
+
+@pytest.mark.parametrize("ask", ["HEAD", "PATCH"])
+async def test_what_a_crash_left_is_synced_before_it_is_told(
+    tmp_path: Path, held: HeldWork, ask: str
+) -> None:
+    """At `ack`, an offset that only the cache of a killed server vouches for is told no client."""
+    house = await on_disk(tmp_path, held, Durability.ACK)
+    upload = await house.create(10)
+    (tmp_path / upload.id).write_bytes(b"abcd")
+    again = await on_disk(tmp_path, held, Durability.ACK)
+    if ask == "HEAD":
+        assert (await again.head(upload)).offset == 4
+    else:
+        with pytest.raises(MismatchedOffset):
+            await again.append(upload, b"abcd", offset=0)
+    assert (await after_a_power_cut(tmp_path, held, upload)).offset == 4
+    await house.offsets.close()
+    await again.offsets.close()
+
+
+async def test_a_length_alone_makes_no_tail_count(tmp_path: Path, held: HeldWork) -> None:
+    """After a power cut a PATCH without bytes cuts off the zeros that lie behind the checkpoint."""
+    house = await on_disk(tmp_path, held)
+    upload = await house.create(None)
+    with pytest.raises(UnexpectedEOF):
+        await house.append(upload, ScriptedBody(b"abcd", end=BodyEnd.DISCONNECTED))
+    with (tmp_path / upload.id).open("ab") as file:
+        file.write(bytes(6))
+    again = await on_disk(tmp_path, held, boot="the next boot")
+    upload = await again.append(upload, b"", offset=4, length=10)
+    assert (upload.offset, upload.length) == (4, 10)
+    assert (await again.head(upload)).offset == 4
+    await house.offsets.close()
+    await again.offsets.close()
+
+
+async def test_bodies_share_the_way_to_a_checkpoint(
+    tmp_path: Path, held: HeldWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body is made durable by what is not on disk of the upload, not of the body alone."""
+    monkeypatch.setattr(transfer, "CHECKPOINT_BYTES", 10)
+    house = await on_disk(tmp_path, held)
+    upload = await house.append(await house.create(100), b"123456")
+    running = await house.start_append(upload, b"7890", b"abcd")
+    assert (await after_a_power_cut(tmp_path, held, upload)).offset == 10
+    running.body.stop(BodyEnd.DISCONNECTED)
+    await running.error()
     await house.offsets.close()
 
 

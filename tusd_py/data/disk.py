@@ -17,6 +17,7 @@ import aiofiles
 from ..filesystem.calls import (
     OpenFile,
     create_file,
+    make_folders,
     mapped_os_errors,
     open_regular,
     sync_parents,
@@ -86,9 +87,7 @@ class DiskData:
         self._sessions = 0
 
     async def open(self) -> None:
-        await self._run(
-            lambda: self._directory.mkdir(mode=self._dir_mode, parents=True, exist_ok=True)
-        )
+        await self._run(make_folders, self._directory, self._dir_mode)
         await self._run(self._new.make)
         local = await self._run(is_local, self._directory)
         self._sharing = replace(self._sharing, remote=not local)
@@ -110,31 +109,38 @@ class DiskData:
             raise ValueError("the path is that of another upload")
         return f"{self._directory}/{below}"
 
-    async def create(self, upload: Upload, content: bytes = b"") -> None:
+    async def create(self, upload: Upload, content: bytes = b"", *, durable: bool = False) -> None:
         path = path_of(upload)
         made: list[bool] = []
+        run = self._run.long if durable else self._run
         try:
-            await self._run(self._create, path, content, made)
+            await run(self._create, path, content, made, durable=durable)
         except asyncio.CancelledError:  # the work went on to its end
             if made:
                 await self._run(os.unlink, path)
             raise
 
-    def _create(self, path: str, content: bytes, made: list[bool]) -> None:
+    def _create(self, path: str, content: bytes, made: list[bool], *, durable: bool) -> None:
         with mapped_os_errors():
             folder = os.path.dirname(path)
             if folder != str(self._directory):  # an id with slashes, given by a hook
                 os.makedirs(folder, mode=self._dir_mode, exist_ok=True)
             try:
                 if content:
-                    file, place = self._new.write(content)
+                    file, place = self._new.write(content, durable=durable)
                     self._new.give_name(place, path)
                 else:
                     file = create_file(path, self._file_mode)
             except FileExistsError:
                 raise UploadExists from None
             file.close()
-        made.append(True)
+            made.append(True)
+            if durable:
+                try:
+                    sync_parents(Path(path), self._directory)
+                except OSError:
+                    os.unlink(path)
+                    raise
 
     @contextlib.asynccontextmanager
     async def append(

@@ -43,7 +43,7 @@ class MemoryData:
             raise ValueError("the path leads out of the store")
         return {"Type": "memorystore", "Path": path}
 
-    async def create(self, upload: Upload, content: bytes = b"") -> None:
+    async def create(self, upload: Upload, content: bytes = b"", *, durable: bool = False) -> None:
         if upload.id in self._files:
             raise UploadExists
         self._check_room(len(content))

@@ -169,6 +169,16 @@ def sync_parents(path: Path, root: Path) -> None:
             break
 
 
+def make_folders(path: Path, mode: int) -> None:
+    """Make a directory and those above it, if they are missing, so that a power cut leaves them."""
+    if path.is_dir():
+        return
+    make_folders(path.parent, mode)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode)
+    sync_directory(path.parent)
+
+
 def boot_id() -> str:
     """Return what names this run of the kernel; empty where the system does not tell."""
     try:

@@ -199,13 +199,14 @@ class DataStore(Protocol):
             ValueError: the path leads out of where uploads are, or is in the way of others.
         """
 
-    async def create(self, upload: Upload, content: bytes = b"") -> None:
+    async def create(self, upload: Upload, content: bytes = b"", *, durable: bool = False) -> None:
         """Make room for an upload whose record exists.
 
         Args:
             upload: a new one; its `storage` is what `place` returned.
             content: its first bytes: all of them are stored, or nothing is made; nor is
                 anything when the caller is cancelled.
+            durable: return only when that would survive a power cut.
 
         Raises:
             UploadExists: there are bytes under that id already; they are unchanged.

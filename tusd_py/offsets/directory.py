@@ -25,6 +25,7 @@ from ..filesystem.calls import (
     sync_parents,
 )
 from ..filesystem.new_files import PRIVATE_FOLDER, NewFiles
+from ..interfaces import Durability
 from ..protocol.errors import ClaimLost, TusError, UploadDamaged, UploadExists, UploadNotFound
 from ..protocol.model import Upload, UploadId, parse_upload_id
 from .records import Record, format_record, parse_record
@@ -46,7 +47,7 @@ class RecordDirectory:
 
     Args:
         path: the upload directory; all processes that serve it must run on one kernel.
-        checkpoints: False when nothing is promised about power cuts, so that sizes always count.
+        durability: what is promised about power cuts.
         file_mode: of new records, before the umask.
         boot: names the run of the kernel; only tests give another one.
     """
@@ -55,7 +56,7 @@ class RecordDirectory:
         self,
         path: Path,
         *,
-        checkpoints: bool = True,
+        durability: Durability = Durability.COMPLETE,
         file_mode: int = 0o664,
         boot: str | None = None,
     ) -> None:
@@ -63,11 +64,14 @@ class RecordDirectory:
         self._new = NewFiles(path, file_mode)
         self.bells = path / PRIVATE_FOLDER / "bells"
         self._boot = boot_id() if boot is None else boot
-        self._written_boot = self._boot if checkpoints else None
+        self._durability = durability
+        self._unsynced: set[UploadId] = set()  # replaced durably, but for the last sync
 
     def make(self) -> None:
         """Make the folders that records need."""
         self._new.make()
+        with mapped_os_errors():  # a process that was killed may have left that to be done
+            sync_directory(self._directory)
 
     def add(self, upload: Upload, *, durable: bool) -> Locked:
         """Make the record of a new upload, and hold it; see `OffsetStore.create`."""
@@ -107,7 +111,11 @@ class RecordDirectory:
     def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         """See `OffsetStore.get`."""
         with self._open(upload_id) as file:
-            return self._understand(upload_id, _content_of(file), damaged=damaged).upload
+            upload = self._understand(upload_id, _content_of(file), damaged=damaged).upload
+        if upload_id in self._unsynced:  # nobody must be told of it before it would stay
+            with mapped_os_errors():
+                sync_parents(Path(self._path(upload_id)), self._directory)
+        return upload
 
     def try_lock(self, upload_id: UploadId, *, damaged: bool = False) -> Locked | None:
         """Lock the record, or return None while somebody else has it."""
@@ -140,7 +148,12 @@ class RecordDirectory:
             _check_named(locked)
         if content == locked.content and not durable:
             return Locked(locked.file, upload, content)
-        with self._locked_new(content, durable=durable) as (new, place), mapped_os_errors():
+        on_disk = durable or self._stays(locked.upload.checkpoint)
+        with self._locked_new(content, durable=on_disk) as (new, place), mapped_os_errors():
+            if durable:
+                self._unsynced.add(upload.id)
+            else:
+                self._unsynced.discard(upload.id)
             os.rename(place, self._path(upload.id))
         locked.file.close()
         return Locked(new, upload, content)
@@ -149,6 +162,21 @@ class RecordDirectory:
         """Have the name of a record survive a power cut."""
         with mapped_os_errors():
             sync_parents(Path(self._path(upload_id)), self._directory)
+        self._unsynced.discard(upload_id)
+
+    def _stays(self, checkpoint: int) -> bool:
+        """Whether a record with that checkpoint, or what replaces it, has to survive a power cut.
+
+        Some file systems (XFS) keep a renaming but not what was written before it: the record
+        would be empty.
+        """
+        match self._durability:
+            case Durability.NONE:
+                return False
+            case Durability.COMPLETE:
+                return checkpoint > 0
+            case Durability.ACK:
+                return True
 
     def remove(self, locked: Locked) -> None:
         """Remove the record for good; without the sync it would be back after a power cut."""
@@ -162,7 +190,7 @@ class RecordDirectory:
     def format(self, upload: Upload, *, exact: bool = False) -> bytes:
         """Return the record that says `upload`, and nothing of bytes behind it if `exact`."""
         exact_at = upload.offset if exact else None
-        return format_record(Record(upload=upload, boot=self._written_boot, exact_at=exact_at))
+        return format_record(Record(upload=upload, boot=self._boot, exact_at=exact_at))
 
     def _open(self, upload_id: UploadId) -> OpenFile:
         with mapped_os_errors():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from ..filesystem.work import FileWork
+from ..interfaces import Durability
 from ..protocol.errors import ClaimLost, TusError, UploadExists, UploadLocked
 from ..protocol.model import Final, Upload, UploadId
 from .bells import Bell
@@ -29,7 +30,7 @@ class FileOffsets:
     Args:
         directory: the upload directory; all processes that serve it must run on one kernel.
         run: for file work.
-        checkpoints: False when nothing is promised about power cuts, so that sizes always count.
+        durability: what is promised about power cuts.
         boot: names the run of the kernel; only tests give another one.
     """
 
@@ -38,12 +39,12 @@ class FileOffsets:
         directory: Path,
         run: FileWork,
         *,
-        checkpoints: bool = True,
+        durability: Durability = Durability.COMPLETE,
         file_mode: int = 0o664,
         boot: str | None = None,
     ) -> None:
         self.records = RecordDirectory(
-            directory, checkpoints=checkpoints, file_mode=file_mode, boot=boot
+            directory, durability=durability, file_mode=file_mode, boot=boot
         )
         self.run = run
         self._turns = Turns()

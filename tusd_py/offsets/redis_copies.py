@@ -18,6 +18,7 @@ from pathlib import Path
 from ..filesystem.calls import OpenFile, boot_id, mapped_os_errors, sync_parents
 from ..filesystem.mounts import is_local
 from ..filesystem.seized_names import is_seized_name, newest_seized, plain_path
+from ..interfaces import Durability
 from ..protocol.errors import TusError, UploadDamaged, UploadExists, UploadNotFound
 from ..protocol.model import Upload, UploadId, parse_upload_id
 from .directory import RecordDirectory
@@ -45,7 +46,7 @@ class Copies(RecordDirectory):
 
     Args:
         path: the upload directory.
-        checkpoints: False when nothing is promised about power cuts, so that sizes always count.
+        durability: what is promised about power cuts; if nothing is, sizes always count.
         file_mode: of new copies, before the umask.
         boot: names the run of the kernel; only tests give another one.
     """
@@ -54,13 +55,13 @@ class Copies(RecordDirectory):
         self,
         path: Path,
         *,
-        checkpoints: bool = True,
+        durability: Durability = Durability.COMPLETE,
         file_mode: int = 0o664,
         boot: str | None = None,
     ) -> None:
-        super().__init__(path, checkpoints=checkpoints, file_mode=file_mode, boot=boot)
+        super().__init__(path, durability=durability, file_mode=file_mode, boot=boot)
         self.boot = boot_id() if boot is None else boot
-        self.written_boot = self.boot if checkpoints else None
+        self.written_boot = None if durability is Durability.NONE else self.boot
         self._root = path
         self.one_host = False
 
@@ -109,7 +110,8 @@ class Copies(RecordDirectory):
                 return False
             content = self._content(upload, fence, exact=exact)
             if content != present:
-                file, place = self._new.write(content, durable=durable)
+                stays = present is not None and self._stays(_checkpoint_in(present))
+                file, place = self._new.write(content, durable=durable or stays)
                 with file, mapped_os_errors():
                     os.rename(place, path)
             elif durable:  # it may have been written in a hurry
@@ -264,6 +266,13 @@ def _fence_in(content: bytes) -> int:
         return parse_record(content).fence or 0
     except UploadDamaged:
         return 0  # torn: ours is better
+
+
+def _checkpoint_in(content: bytes) -> int:
+    try:
+        return parse_record(content).upload.checkpoint
+    except UploadDamaged:
+        return 0
 
 
 def _try_lock(file: OpenFile) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..interfaces import Body, BodyEnd, Claim, DataStore, RequestInfo
+from ..interfaces import Body, BodyEnd, Claim, DataStore, Durability, RequestInfo
 from ..interfaces.occurrences import BodyBegun, BodyEnded
 from ..protocol.commands import BodyHead
 from ..protocol.errors import (
@@ -108,11 +108,8 @@ class Intake:
             TusError: why not all of the body was stored. What arrived is kept, unless a
                 checksum was announced, or the body was longer than the upload.
         """
-        if head.length == 0 and head.checksum is None:
-            synced = plan.upload.checkpoint
-            kept = self._keeping.settle(plan, plan.upload.offset, synced=synced)
-            await self._save(claim, kept, request, marked=False)
-            return
+        if head.length == 0 and head.checksum is None and plan.upload == claim.upload:
+            return  # without a byte, or a length, there is nothing to keep
         verifier = None if head.checksum is None else Verifier(head.checksum)
         try:
             with self._progress.watch(plan.upload, body, request) as watched:
@@ -127,6 +124,21 @@ class Intake:
         await self._save(claim, kept, request, marked=verifier is not None)
         if body.end is not None and body.end is not BodyEnd.COMPLETE:
             raise _STOPPED_BECAUSE[body.end]
+
+    async def secure_told(self, claim: Claim) -> None:
+        """Before a client is told an offset, see to it that a power cut leaves it, if promised.
+
+        Only what a crash, or a fault, has left in the cache is not on disk yet.
+        """
+        unsynced = claim.upload.offset - claim.upload.checkpoint
+        needed = self._keeping.is_durable(cut=False, completes=False, unsynced=unsynced)
+        if not unsynced or not needed:
+            return
+        await self._custody.secure(claim)
+        upload = claim.upload
+        async with self._data.append(upload) as session:
+            stored = await session.commit(durable=True)
+        await claim.save(replace(upload, offset=stored, checkpoint=stored), durable=True)
 
     async def _transfer(
         self, claim: Claim, plan: AppendPlan, body: Body, verifier: Verifier | None
@@ -176,7 +188,8 @@ class Intake:
         if kept.complete and not kept.finished:
             await self._completion.complete(claim, kept, request, release=True)
         elif marked or kept != claim.upload:
-            durable = kept.checkpoint == kept.offset > 0
+            always = self._keeping.durability is Durability.ACK
+            durable = always or kept.checkpoint == kept.offset > 0
             await claim.save(kept, durable=durable, release=True)
 
     @contextlib.contextmanager

@@ -199,7 +199,9 @@ class Transfer:
         return bool(chunk)
 
     def _is_checkpoint_due(self, saved: int) -> bool:
-        if self._reached - saved >= CHECKPOINT_BYTES:
+        # Bodies before this one may have left something to be synced, too.
+        last = saved if self._keeping.durability is Durability.NONE else self._synced
+        if self._reached - last >= CHECKPOINT_BYTES:
             return True
         # What other nodes know of this body is its record, not the size of a file.
         elapsed_s = self._keeping.clock() - self._saved_at

@@ -194,6 +194,7 @@ class Uploads:
             if upload.complete:
                 await self._custody.secure(claim)
             finished = await self._completion.catch_up(claim, request)
+            await self._intake.secure_told(claim)
             upload = claim.upload
         if finished:
             self._after_finish(upload)
@@ -216,6 +217,7 @@ class Uploads:
                 plan_inspect(claim.upload, now=self._policy.clock())  # before it is caught up
                 await self._custody.secure(claim)
                 await self._completion.catch_up(claim, request)
+                await self._intake.secure_told(claim)
                 plan = plan_append(
                     append, claim.upload, limits=self._policy.limits, now=self._policy.clock()
                 )
@@ -306,13 +308,14 @@ class Uploads:
     async def _make(self, claim: Claim, content: bytes) -> None:
         """Store the first bytes of a new upload, and keep no record of it if that fails."""
         try:
-            await self._data.create(claim.upload, content)
+            durable = self._durable_at_once(claim.upload)
+            await self._data.create(claim.upload, content, durable=durable)
         except BaseException:  # what is there under that id may be somebody else's
             await claim.remove()
             raise
         if claim.upload.finished:
             try:
-                await self._completion.make_final(claim.upload)
+                await self._data.finish(claim.upload, durable=False)  # it is on disk, if need be
                 if claim.fence:  # it is acknowledged, so nobody must have taken it away
                     await claim.save(claim.upload, release=True)
             except ClaimLost:
@@ -323,7 +326,7 @@ class Uploads:
                 raise
 
     def _durable_at_once(self, first: Upload) -> bool:
-        """Whether the record of a new upload has to be on disk before anything else."""
+        """Whether a new upload, its record first, has to be on disk before it is used."""
         if first.finished:
             return self._policy.durability is not Durability.NONE
         return self._policy.durability is Durability.ACK

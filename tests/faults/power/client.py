@@ -82,10 +82,10 @@ class Connection:
                     self.close()
                     raise Unanswered
                 return await self._answer(reader, method)
+        except TimeoutError as error:
+            raise AssertionError(f"no answer to {method} in {_ANSWER_S} s") from error
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
-            if isinstance(error, TimeoutError):
-                raise AssertionError(f"no answer to {method} in {_ANSWER_S} s") from error
             raise Unanswered from error
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -162,9 +162,7 @@ class Cuts:
             self.tally.broken.append(f"{where}: GET of {told.target} gives wrong bytes")
         self.tally.resumed += 1
 
-    async def _is_joined(
-        self, load: Load, connection: Connection, told: Told, where: str
-    ) -> bool:
+    async def _is_joined(self, load: Load, connection: Connection, told: Told, where: str) -> bool:
         """Wait for a final upload whose parts are complete."""
         if not all(part in self._uploads and part.complete for part in told.parts):
             return told.complete
@@ -206,4 +204,3 @@ class Cuts:
                 self.tally.unpromised["completed with wrong bytes"] += 1
             else:
                 self.tally.broken.append(f"{where}: {target}, never told of: wrong bytes")
-

@@ -172,12 +172,15 @@ class Load:
 
     async def _patch(self, connection: Connection, told: Told, chunk: bytes) -> Answer:
         fields = [BYTES, ("Upload-Offset", str(told.offset)), ("Upload-Length", str(told.length))]
-        way = self.chance.choice(["plain", "plain", "slow", "verified", "wrong", "broken off"])
+        ways = ["plain", "plain", "slow", "verified", "wrong", "broken off", "length only"]
+        way = self.chance.choice(ways)
         pause_s = _PAUSE_S if way == "slow" else 0.0
         stop_after = None
         if way in ("verified", "wrong"):
             digest = hashlib.sha1(chunk, usedforsecurity=False).digest()
             fields.append(("Upload-Checksum", f"sha1 {base64.b64encode(digest).decode()}"))
+        if way == "length only":
+            chunk = b""
         if way == "wrong":  # none of these bytes may ever count
             chunk = bytes(byte ^ 0xFF for byte in chunk[:1000]) + chunk[1000:]
         else:
@@ -189,7 +192,7 @@ class Load:
         )
         self.go_on()
         if answer.status == 204:
-            told.told(answer.number("upload-offset") or 0)
+            told.told(answer)
         return answer
 
     async def find_offset(self, connection: Connection, told: Told) -> int | None:
@@ -199,10 +202,9 @@ class Load:
         if told.ending or answer.status == 423:
             return None
         assert answer.status == 200, f"HEAD of {told.target} answered {answer.status}"
-        offset = answer.number("upload-offset")
-        assert offset is not None
+        offset = answer.number("upload-offset") or 0
         assert offset <= told.sent, f"{told.target} is at {offset}, {told.sent} were sent"
-        told.told(offset)
+        told.told(answer)
         self._note("told")
         return offset
 
@@ -216,15 +218,15 @@ class Load:
             self._piece(start + middle, length - middle, partial=True),
         )
         whole.parts = parts
-        await self._create(connection, parts[0], body=parts[0].content)
-        await self._create(connection, parts[1])
         early = self.chance.random() < 0.3
-        if early:
-            await self._create_final(connection, whole)
-        with self._using(parts[1]):
+        with self._using(*parts):
+            await self._create(connection, parts[0], body=parts[0].content)
+            await self._create(connection, parts[1])
+            if early:
+                await self._create_final(connection, whole)
             await self._send_rest(connection, parts[1])
-        if not early and parts[1].complete:
-            await self._create_final(connection, whole)
+            if not early and parts[1].complete:
+                await self._create_final(connection, whole)
 
     async def _create_final(self, connection: Connection, whole: Told) -> None:
         whole.sent = whole.length
@@ -242,7 +244,7 @@ class Load:
     def is_needed(self, told: Told) -> bool:
         """Whether somebody works with it, or waits for it."""
         waiting = (final for final in self.uploads if not (final.complete or final.ending))
-        return told in self._used or told.partial and any(told in final.parts for final in waiting)
+        return told in self._used or any(told in final.parts for final in waiting)
 
     async def remove(self, connection: Connection, told: Told) -> None:
         """Terminate an upload."""
@@ -265,7 +267,7 @@ class Load:
             answer = await connection.ask("PATCH", told.target, *fields, body=chunk)
             self.go_on()
             assert answer.status == 204, f"PATCH of {told.target} answered {answer.status}"
-            told.told(answer.number("upload-offset") or 0)
+            told.told(answer)
         answer = await connection.ask("GET", told.target)
         self.go_on()
         assert answer.status == 200, f"GET of {told.target} answered {answer.status}"
@@ -301,14 +303,16 @@ class Load:
         self.go_on()
         assert answer.status == 201, f"POST answered {answer.status}"
         told.target = TARGET + answer.headers["location"].rpartition("/")[2]
-        told.told(answer.number("upload-offset") or 0)
+        told.told(answer)
         self.uploads.append(told)
 
     @contextlib.contextmanager
-    def _using(self, told: Told) -> Iterator[None]:
-        self._used.add(told)
-        yield
-        self._used.discard(told)
+    def _using(self, *told: Told) -> Iterator[None]:
+        self._used.update(told)
+        try:
+            yield
+        finally:
+            self._used.difference_update(told)
 
     def go_on(self) -> None:
         """Stop whoever calls this without power.

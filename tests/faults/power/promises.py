@@ -55,19 +55,22 @@ class Told:
         """How long it will be."""
         return len(self.content)
 
-    def told(self, offset: int) -> None:
-        """Note an acknowledged offset."""
+    def told(self, answer: Answer) -> None:
+        """Note what an answer acknowledges."""
+        offset = answer.number("upload-offset") or 0
         self.created = True
         self.offset = max(self.offset, offset)  # answers on two connections pass each other
         self.sent = max(self.sent, self.offset)
-        self.complete = self.offset == self.length
+        # All bytes of an upload may be there before the server knows that they are all.
+        deferred = "upload-defer-length" in answer.headers
+        self.complete = self.offset == self.length and not deferred
 
-    def came_back(self, offset: int) -> None:
+    def came_back(self, answer: Answer) -> None:
         """Go on from what a power cut has left."""
         self.cuts += 1
-        self.offset = offset
-        self.sent = self.length if self.parts else offset
-        self.complete = offset == self.length
+        self.offset = 0
+        self.told(answer)
+        self.sent = self.length if self.parts else self.offset
 
 
 def describe(start: int, length: int) -> str:
@@ -169,7 +172,7 @@ class Promises:
         if head.number("upload-length") not in (told.length, None):
             self._broken(told, f"length {head.number('upload-length')}", where)
         if stored[:offset] == told.content[:offset]:
-            told.came_back(offset)
+            told.came_back(head)
             return not told.ending
         if self._level is Durability.NONE and offset == told.length:
             self._tally.unpromised["completed with wrong bytes"] += 1
