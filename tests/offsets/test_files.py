@@ -457,7 +457,8 @@ async def test_what_is_told_while_it_is_synced_is_synced_first(
 ) -> None:
     """A HEAD that finds a new record before its name is on disk sees to that itself."""
     await add(store, directory, UPLOAD, b"abcd")
-    sync, seen = os.fsync, []
+    seen: list[str] = []
+    sync = os.fsync
 
     def look(fd: int) -> None:
         if os.path.isdir(f"/proc/self/fd/{fd}") and not seen:

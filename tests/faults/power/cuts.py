@@ -54,7 +54,7 @@ class Cuts:
         self._directory = self._volume.root / "srv" / "uploads"
         self._uploads: list[Told] = []
         self._log = self.folder / "server.log"
-        transfer.CHECKPOINT_BYTES = CHECKPOINT_BYTES  # type: ignore[misc]
+        transfer.CHECKPOINT_BYTES = CHECKPOINT_BYTES
 
     def run(self, count: int) -> Tally:
         """Cut the power that often."""
