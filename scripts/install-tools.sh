@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Python, or says in one sentence how to get it.
 set -eu
-PATH=$PATH:/usr/sbin # where Debian has nginx
+PATH=$PATH:/usr/sbin # where Debian has nginx and iptables
 
 need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 && return 0
@@ -19,6 +19,8 @@ need redis-server redis-server
 need nginx nginx
 need openssl openssl
 need cc "gcc libc6-dev"
+need ip iproute2
+need iptables iptables
 
 [ -z "${failed:-}" ] || exit 1
 if [ -n "${missing:-}" ]; then

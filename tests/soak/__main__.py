@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -37,6 +38,7 @@ def main() -> None:
         kill_every_s=given.kill_every,
         seed=given.seed,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server ends, too
     result = run(plan, with_redis=given.redis)
     print(table(result))
     if given.json is not None:

@@ -25,7 +25,9 @@ from .figures import Life, Result
 _LOOK_S = 1.0
 # Uploads that run at the end get this long to become complete.
 _END_S = 300.0
-_SMALLEST, _LARGEST = 1_000, 4_000_000
+# Then they need not be slow any more.
+_LAST_PAUSE_S = 0.1
+_SMALLEST, _LARGEST = 1_000, 2_000_000
 _PIECE_BYTES = 16 * 1024
 
 
@@ -65,9 +67,8 @@ class Soak:
         self._life = Life(began_s=0.0)
         self._lives: list[Life] = []
         self._idle = 0
-        self._running = 0
+        self._clients: set[PatientClient] = set()
         self._lost_creations = 0
-        self._known: set[str] = set()
         self._broken: list[str] = []
 
     async def run(self) -> Result:
@@ -108,6 +109,8 @@ class Soak:
         try:
             await self._kill_always()
             self._over = True
+            for client in self._clients:
+                client.pause_s = min(client.pause_s, _LAST_PAUSE_S)
             if uploads:
                 _, late = await asyncio.wait(uploads, timeout=_END_S)
                 self._broken += [f"{len(late)} uploads do not become complete"] if late else []
@@ -142,7 +145,7 @@ class Soak:
             with contextlib.suppress(psutil.Error):  # it is being killed
                 self._life.look(psutil.Process(self._node.server.process.pid))
             self._life.idle = max(self._life.idle, self._idle)
-            self._life.running = max(self._life.running, self._running)
+            self._life.running = max(self._life.running, len(self._clients))
             await asyncio.sleep(_LOOK_S)
 
     def _look_at_rest(self) -> Life:
@@ -156,7 +159,7 @@ class Soak:
         await asyncio.sleep(self._chance.uniform(0, min(10.0, self._plan.seconds / 4)))
         while not self._over:
             client = self._new_client()
-            self._running += 1
+            self._clients.add(client)
             try:
                 await client.run()
                 self._life.completed += 1
@@ -166,7 +169,7 @@ class Soak:
                 self._broken.append(str(error))
                 return
             finally:
-                self._running -= 1
+                self._clients.discard(client)
                 self._life.interrupted += client.interruptions
                 self._lost_creations += client.lost_creations
 

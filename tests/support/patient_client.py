@@ -36,7 +36,7 @@ class _Answer:
     body: bytes
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class PatientClient:
     """One upload.
 

@@ -98,6 +98,12 @@ class RawConnection:
     ) -> None:
         self._socket.close()
 
+    @property
+    def port(self) -> int:
+        """Its own."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
     def send(self, data: bytes) -> None:
         """Send bytes; a server that has closed already may still have answered."""
         with contextlib.suppress(ConnectionError):
