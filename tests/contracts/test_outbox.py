@@ -166,6 +166,16 @@ async def test_a_lease_keeps_others_away_until_it_ends(outbox: Outbox) -> None:
     assert await leased(outbox, NOW + LEASE_S) == [one.id]
 
 
+async def test_a_lease_can_be_renewed(outbox: Outbox) -> None:
+    """Whoever needs longer says so."""
+    one = event()
+    await put(outbox, one)
+    (entry_,) = await outbox.lease(NOW, LEASE_S, 10)
+    await outbox.renew(entry_, NOW + 2 * LEASE_S)
+    assert await leased(outbox, NOW + 2 * LEASE_S - 1) == []
+    assert await leased(outbox, NOW + 2 * LEASE_S) == [one.id]
+
+
 async def test_no_more_is_leased_than_asked_for(outbox: Outbox) -> None:
     """The oldest come first."""
     events = [event(name) for name in "abc"]

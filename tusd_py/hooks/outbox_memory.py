@@ -70,6 +70,9 @@ class MemoryOutbox:
                 leased.append(entry)
         return leased
 
+    async def renew(self, entry: Entry, until: float) -> None:
+        self._find(entry).leased_until = until
+
     async def done(self, entry: Entry) -> None:
         self._kept = [kept for kept in self._kept if not _is_for(kept.entry, entry)]
         self._news.set()

@@ -19,6 +19,7 @@ from .outbox_scripts import (
     FAILED,
     LEASE,
     PREPARE,
+    RENEW,
     RETRY,
     SETTLE,
     UNSETTLED,
@@ -71,6 +72,9 @@ class RedisOutbox:
     async def lease(self, now: float, lease_s: float, limit: int) -> Sequence[Entry]:
         found = await self._redis.run(LEASE, now, now + lease_s, limit)
         return [_entry(pairs(fields)) for fields in found]
+
+    async def renew(self, entry: Entry, until: float) -> None:
+        await self._redis.run(RENEW, _id(entry), until)
 
     async def done(self, entry: Entry) -> None:
         await self._redis.run(DONE, _id(entry))

@@ -146,6 +146,18 @@ return entries
 """
 )
 
+# id, until
+RENEW: Final = (
+    _COMMON
+    + """
+local upload = redis.call('HGET', key('entry', ARGV[1]), 'upload')
+if upload then
+  redis.call('HSET', key('entry', ARGV[1]), 'leased_until', ARGV[2])
+  refresh(upload)
+end
+"""
+)
+
 # id
 DONE: Final = _COMMON + "forget(ARGV[1])"
 

@@ -157,6 +157,12 @@ class SqliteOutbox:
 
         return await self._run(take)
 
+    async def renew(self, entry: Entry, until: float) -> None:
+        await self._change(
+            "UPDATE outbox SET leased_until = ? WHERE event_id = ? AND receiver = ?",
+            [(until, *_key(entry))],
+        )
+
     async def done(self, entry: Entry) -> None:
         await self._change("DELETE FROM outbox WHERE event_id = ? AND receiver = ?", [_key(entry)])
         self._news.set()

@@ -93,6 +93,9 @@ class Outbox(Protocol):
             StoreUnavailable
         """
 
+    async def renew(self, entry: Entry, until: float) -> None:
+        """Keep a leased event from others until that time."""
+
     async def done(self, entry: Entry) -> None:
         """Forget a delivered event."""
 

@@ -15,6 +15,9 @@ from ..protocol.errors import TusError
 _log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 30.0
+# What a process that died was delivering is somebody else's after this.
+_LEASE_S = 10.0
+_RENEW_S = 3.0
 _AFTER_TROUBLE_S = 1.0
 
 
@@ -62,9 +65,7 @@ class Delivery:
         if room <= 0:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             return True
-        # Beyond its own time limit a delivery may be anybody's again.
-        lease_s = self._patience.longest_s + _LONGEST_WAIT_S
-        due = await self._outbox.lease(self._clock(), lease_s, room)
+        due = await self._outbox.lease(self._clock(), _LEASE_S, room)
         for entry in due:
             task = asyncio.create_task(self._deliver(entry), name=f"deliver {entry.event.id}")
             self._running.add(task)
@@ -81,6 +82,19 @@ class Delivery:
             await asyncio.wait(self._running)
 
     async def _deliver(self, entry: Entry) -> None:
+        renewing = asyncio.create_task(self._renew(entry), name=f"renew {entry.event.id}")
+        try:
+            await self._tell(entry)
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, entry: Entry) -> None:
+        with contextlib.suppress(TusError):  # then somebody else may deliver it, too
+            while True:
+                await asyncio.sleep(_RENEW_S)
+                await self._outbox.renew(entry, self._clock() + _LEASE_S)
+
+    async def _tell(self, entry: Entry) -> None:
         with contextlib.suppress(TusError):  # the lease runs out, and it is delivered again
             try:
                 async with asyncio.timeout(self._patience.longest_s):
