@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from .checks.sniffing import sniff
 from .config import Settings, SettingsError
 from .data.disk import DiskData
 from .filesystem.lanes import Lanes
@@ -44,6 +45,7 @@ from .protocol.tus1 import Tus1
 from .redis_client.address import RedisAddress, RedisOptions
 from .service.announce import Announcer
 from .service.delivery import Delivery, Patience
+from .service.filetypes import FileRules
 from .service.janitor import Janitor
 from .service.policy import Policy
 from .service.uploads import Uploads
@@ -303,6 +305,11 @@ def _policy(settings: Settings, capabilities: Capabilities) -> Policy:
         durability=settings.durability,
         acquire_lock_timeout_s=settings.acquire_lock_timeout,
         progress_interval_s=settings.progress_hooks_interval,
+        files=FileRules(
+            types=settings.allowed_types or None,
+            extensions=settings.allowed_extensions or None,
+            sniff=sniff,
+        ),
     )
 
 

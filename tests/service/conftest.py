@@ -42,6 +42,7 @@ from tusd_py.protocol.model import (
 )
 from tusd_py.service.access import allow_all
 from tusd_py.service.announce import Announcer
+from tusd_py.service.filetypes import FileRules
 from tusd_py.service.policy import Policy
 from tusd_py.service.uploads import Uploads
 
@@ -134,6 +135,7 @@ class House:
         limits: Limits | None = None,
         durability: Durability = Durability.COMPLETE,
         authorize: Authorize = allow_all,
+        files: FileRules | None = None,
         acquire_lock_timeout_s: float = SOON_S,
         assembly_wait_s: float = SOON_S,
     ) -> None:
@@ -146,6 +148,7 @@ class House:
             limits=limits or Limits(expire_after_s=EXPIRE_AFTER_S),
             capabilities=Capabilities(extensions=(CONCATENATION, CONCATENATION_UNFINISHED)),
             durability=durability,
+            files=files or FileRules(),
             acquire_lock_timeout_s=acquire_lock_timeout_s,
             assembly_wait_s=assembly_wait_s,
             clock=lambda: self.now,
@@ -216,9 +219,10 @@ class House:
         upload = await self.create(len(content), kind=Partial())
         return await self.append(upload, content[:cut])
 
-    async def final(self, *parts: Upload) -> Upload:
+    async def final(self, *parts: Upload, metadata: Metadata = NO_METADATA) -> Upload:
         """POST of a final upload."""
-        return await self.create(None, kind=Final(parts=tuple(part.id for part in parts)))
+        kind = Final(parts=tuple(part.id for part in parts))
+        return await self.create(None, kind=kind, metadata=metadata)
 
     # --- what is really there
 

@@ -137,6 +137,16 @@ class Settings(BaseModel):
         "upload_types", description="claim that lists the types allowed, if it is there"
     )
 
+    allowed_types: Names = Field(
+        (),
+        title="Files",
+        description="globs such as video/*,image/png that filetype and the first bytes of a file "
+        "must match; by default all",
+    )
+    allowed_extensions: Names = Field(
+        (), description="extensions such as mp4,tar.gz that filename must have; by default all"
+    )
+
     max_size: ByteSize = Field(
         ByteSize(0), title="Limits", description="largest upload, such as 10GiB; 0: no limit"
     )
@@ -266,6 +276,21 @@ class Settings(BaseModel):
         if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(?:[/?][!-~]*)?", value):
             raise ValueError("must be a URL with http or https")
         return value
+
+    @field_validator("allowed_types")
+    @classmethod
+    def _are_globs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[A-Za-z0-9.+*_-]+/[A-Za-z0-9.+*_-]+", glob) for glob in value):
+            raise ValueError("must be types such as video/mp4 or video/*")
+        return tuple(glob.lower() for glob in value)
+
+    @field_validator("allowed_extensions")
+    @classmethod
+    def _are_extensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(extension.removeprefix(".").lower() for extension in value)
+        if not all(re.fullmatch(r"\w[\w.+-]*", name) for name in names):
+            raise ValueError("must be extensions such as mp4 or tar.gz")
+        return names
 
     @field_validator("cors_allow_origin")
     @classmethod

@@ -32,6 +32,7 @@
     │   ├── MaxSizeExceeded            413  ERR_MAX_SIZE_EXCEEDED
     │   ├── UploadSizeExceeded         413  ERR_UPLOAD_SIZE_EXCEEDED
     │   ├── InvalidContentType         415  ERR_INVALID_CONTENT_TYPE
+    │   ├── FileTypeNotAllowed         415  ERR_FILE_TYPE_NOT_ALLOWED
     │   ├── UnsupportedEncoding        415  ERR_UNSUPPORTED_ENCODING
     │   ├── ExpectationFailed          417  ERR_EXPECTATION_FAILED
     │   └── ChecksumMismatch           460  ERR_CHECKSUM_MISMATCH
@@ -267,6 +268,12 @@ class InvalidContentType(TusError):
     """The Content-Type of a PATCH must be application/offset+octet-stream."""
 
     code, status = "ERR_INVALID_CONTENT_TYPE", 415
+
+
+class FileTypeNotAllowed(TusError):
+    """Files of this type are not accepted here."""
+
+    code, status = "ERR_FILE_TYPE_NOT_ALLOWED", 415
 
 
 class UnsupportedEncoding(TusError):

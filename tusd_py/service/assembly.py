@@ -11,6 +11,7 @@ from ..interfaces import Claim, DataStore, OffsetStore
 from ..protocol.errors import (
     BytesBusy,
     ClaimLost,
+    FileTypeNotAllowed,
     MaxSizeExceeded,
     TusError,
     UploadDamaged,
@@ -126,7 +127,8 @@ class Assembly:
             try:
                 if plan_join(final, parts, limits=self._keeping.limits) is None:
                     return final
-            except MaxSizeExceeded:
+                await self._keeping.types.check_joined(final, parts)
+            except (MaxSizeExceeded, FileTypeNotAllowed):
                 await self._data.delete(final)  # there is nothing that it could wait for
                 await claim.remove()
                 raise

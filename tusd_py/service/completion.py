@@ -59,6 +59,7 @@ class Completion:
         """
         await self.make_final(upload)
         try:
+            await self._keeping.types.check_stored(upload)
             await self._gate.confirm(upload, request)
             await self._asker.before_finish(upload, request)
         except Exception:

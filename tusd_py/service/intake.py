@@ -112,7 +112,8 @@ class Intake:
             return  # without a byte, or a length, there is nothing to keep
         verifier = None if head.checksum is None else Verifier(head.checksum)
         try:
-            with self._progress.watch(plan.upload, body, request) as watched:
+            judged = await self._keeping.types.watch(plan.upload, body)
+            with self._progress.watch(plan.upload, judged, request) as watched:
                 kept = await self._transfer(claim, plan, watched, verifier)
         except (UploadDamaged, BytesBusy):
             if not claim.fence:  # nobody else can have anything to do with it

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..interfaces import Durability
 from ..protocol.model import Capabilities, Limits, UploadId
+from .filetypes import FileRules
 
 
 def new_upload_id() -> UploadId:
@@ -26,5 +27,6 @@ class Policy:
     acquire_lock_timeout_s: float = 20.0
     assembly_wait_s: float = 5.0
     progress_interval_s: float = 1.0
+    files: FileRules = field(default_factory=FileRules)
     clock: Callable[[], float] = time.time
     new_id: Callable[[], UploadId] = new_upload_id

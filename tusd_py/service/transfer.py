@@ -21,6 +21,7 @@ from ..protocol.errors import (
 )
 from ..protocol.model import Limits, Upload
 from ..protocol.rules import AppendPlan, settle_append, too_long
+from .filetypes import FileTypes
 
 # While a body streams, it is made durable each time this much has come; a power cut costs a
 # running upload no more than this.
@@ -36,6 +37,7 @@ class Keeping:
     limits: Limits
     durability: Durability
     clock: Callable[[], float]
+    types: FileTypes
     observe: Observe = ignore
 
     def settle(self, plan: AppendPlan, stored: int, *, synced: int) -> Upload:

@@ -40,6 +40,7 @@ from ..protocol.commands import (
 )
 from ..protocol.errors import (
     ClaimLost,
+    FileTypeNotAllowed,
     InternalError,
     ModifyFinal,
     ReadTimeout,
@@ -71,9 +72,11 @@ from .assembly import Assembly
 from .claims import Claims
 from .completion import Completion
 from .custody import Custody
+from .filetypes import FileTypes
 from .intake import Intake
 from .policy import Policy
 from .progress import Progress
+from .removal import Removal
 from .transfer import Keeping
 
 
@@ -109,8 +112,14 @@ class Uploads:
         self._claims = Claims(offsets, policy.acquire_lock_timeout_s, observe)
         self._announcer = announcer
         self._observe = observe
+        self._types = FileTypes(policy.files, data)
+        self._removal = Removal(data, announcer, observe)
         keeping = Keeping(
-            limits=policy.limits, durability=policy.durability, clock=policy.clock, observe=observe
+            limits=policy.limits,
+            durability=policy.durability,
+            clock=policy.clock,
+            types=self._types,
+            observe=observe,
         )
         self._custody = Custody(data)
         self._completion = Completion(data, self._asker, announcer, self._gate, keeping)
@@ -150,6 +159,7 @@ class Uploads:
         grant = await self._gate.grant_new(request)
         new = await self._plan_create(create, grant, request)
         whole, body = await self._intake.read_whole(new, create.body, body)
+        self._types.check_whole(new, whole or b"")
         first = new if whole is None else self._completion.foresee(new, len(whole))
         events = [(HookType.POST_CREATE, new)]
         if first.finished:
@@ -193,7 +203,8 @@ class Uploads:
             # Whoever held it before can change nothing that is told here; a PATCH sees to the rest.
             if upload.complete:
                 await self._custody.secure(claim)
-            finished = await self._completion.catch_up(claim, request)
+            async with self._removal.of_unwanted(claim, request):
+                finished = await self._completion.catch_up(claim, request)
             await self._intake.secure_told(claim)
             upload = claim.upload
         if finished:
@@ -225,8 +236,8 @@ class Uploads:
             except TusError as why_not_all:  # all bytes may be there nevertheless
                 error = why_not_all
             upload = claim.upload
-            if isinstance(error, UploadStopped):
-                await self._remove(claim, HookType.POST_TERMINATE, request)
+            if isinstance(error, UploadStopped | FileTypeNotAllowed):
+                await self._removal.remove(claim, HookType.POST_TERMINATE, request)
         if upload.finished and not was_finished:
             self._after_finish(upload)
         if error is not None:
@@ -248,7 +259,7 @@ class Uploads:
         async with self._claims.take(terminate.id, damaged=True) as claim:
             upload = plan_inspect(claim.upload, now=self._policy.clock())
             await self._asker.before_terminate(upload, request)
-            await self._remove(claim, HookType.POST_TERMINATE, request)
+            await self._removal.remove(claim, HookType.POST_TERMINATE, request)
         return Terminated()
 
     async def fetch(self, fetch: Fetch, request: RequestInfo) -> Upload:
@@ -273,7 +284,7 @@ class Uploads:
         async with self._offsets.claim(upload_id, timeout_s=0) as claim:
             if not claim.upload.expired(self._policy.clock()):
                 return False
-            await self._remove(claim, HookType.POST_EXPIRE, None)
+            await self._removal.remove(claim, HookType.POST_EXPIRE, None)
             return True
 
     # --- steps
@@ -296,6 +307,7 @@ class Uploads:
                 now=self._policy.clock(),
             )
         upload, path = await self._asker.before_create(upload, request)
+        self._types.check_declared(upload)
         try:
             return replace(upload, storage=self._data.place(upload.id, path))
         except ValueError as error:  # the hook's fault, not the client's
@@ -322,7 +334,7 @@ class Uploads:
                 await self._data.delete(claim.upload)
                 raise
             except BaseException:
-                await self._forget(claim)
+                await self._removal.forget(claim)
                 raise
 
     def _durable_at_once(self, first: Upload) -> bool:
@@ -358,7 +370,7 @@ class Uploads:
             except ClaimLost:  # what is there is no longer ours to remove
                 raise
             except TusError:
-                await self._remove(claim, HookType.POST_TERMINATE, request)
+                await self._removal.remove(claim, HookType.POST_TERMINATE, request)
                 raise
             return claim.upload
 
@@ -367,21 +379,7 @@ class Uploads:
         with contextlib.suppress(UploadNotFound):
             async with self._claims.take(upload_id) as claim:
                 if not claim.upload.finished:
-                    await self._remove(claim, HookType.POST_TERMINATE, request)
-
-    async def _remove(self, claim: Claim, event: HookType, request: RequestInfo | None) -> None:
-        # Once it is gone, nobody can tell any more whether it was finished before.
-        await self._announcer.settle(claim.upload.id, claim.upload)
-        async with self._announcer.around(request, (event, claim.upload)):
-            await self._forget(claim)
-        gone = occurrences.Expired if event is HookType.POST_EXPIRE else occurrences.Terminated
-        self._observe(gone(upload=claim.upload))
-
-    async def _forget(self, claim: Claim) -> None:
-        # Bytes first: a record without bytes is answered with 404 or 410 until the janitor
-        # removes it; bytes without a record would stay for ever.
-        await self._data.delete(claim.upload)
-        await claim.remove()
+                    await self._removal.remove(claim, HookType.POST_TERMINATE, request)
 
     def _after_finish(self, upload: Upload) -> None:
         if isinstance(upload.kind, Partial):

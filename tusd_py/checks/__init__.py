@@ -1,0 +1,1 @@
+"""Ring 3: looks at the contents of files."""
