@@ -76,14 +76,20 @@ class RawConnection:
     Args:
         port: of the server.
         receive_bytes: how much the kernel may receive before it is read; 0: as it likes.
+        timeout_s: how long to wait for the server each time, before TimeoutError is raised.
     """
 
-    def __init__(self, port: int, *, receive_bytes: int = 0) -> None:
+    def __init__(self, port: int, *, receive_bytes: int = 0, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._socket = socket.socket()
         if receive_bytes:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self._socket.settimeout(TIMEOUT_S)
-        self._socket.connect(("127.0.0.1", port))
+        self._socket.settimeout(timeout_s)
+        try:
+            self._socket.connect(("127.0.0.1", port))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
 
@@ -170,7 +176,7 @@ class RawConnection:
         with contextlib.suppress(OSError):  # a timeout, or the end
             while sent < most_bytes:
                 sent += self._socket.send(data[sent % len(data) :])
-        self._socket.settimeout(TIMEOUT_S)
+        self._socket.settimeout(self._timeout_s)
         return sent
 
     def is_reset(self) -> bool:
