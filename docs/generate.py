@@ -6,15 +6,27 @@ A test checks that the pages in the repository are what this writes.
 from __future__ import annotations
 
 import enum
+import inspect
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+from aiohttp import web
 from pydantic.fields import FieldInfo
 
 from tusd_py import Settings
 from tusd_py.config import ENV_PREFIX
+from tusd_py.data.disk import WAITING_BYTES, WRITE_BYTES
+from tusd_py.offsets.turns import MOST_WAITING
 from tusd_py.protocol import errors
+from tusd_py.protocol.metadata import MAX_HEADER_BYTES, MAX_KEYS
+from tusd_py.protocol.model import LARGEST_SIZE, MAX_ID_LENGTH
+from tusd_py.service.intake import WHOLE_BYTES
+from tusd_py.telemetry.logs import QUEUE_LINES
+from tusd_py.web.body import LINGER_BYTES, LINGER_S
+from tusd_py.web.connection import FRAMING_BYTES
+from tusd_py.web.trailers import MAX_TRAILER_BYTES
+from tusd_py.wiring import POOL_BYTES
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -91,7 +103,103 @@ def _errors() -> Iterator[type[errors.TusError]]:
             yield value
 
 
-PAGES: typing.Final = {"settings.md": settings_page, "errors.md": errors_page}
+def limits_page() -> str:
+    """Return the page of everything that is bounded."""
+    lines = [
+        "# Limits",
+        "",
+        "Nothing that a client sends makes the server keep, do or wait for more than this.",
+        "What has a setting can be changed; the rest is part of the program.",
+        "The numbers are those of the code: this page is made from it.",
+    ]
+    for title, rows in _limits().items():
+        lines += ["", f"## {title}", ""]
+        lines += ["| what | limit | setting | beyond it |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
+    http = inspect.signature(web.RequestHandler.__init__).parameters
+    bad = _answer(errors.BadRequest)
+    locked = _answer(errors.UploadLocked)
+    broken = _answer(errors.InvalidBody)
+    metadata = _answer(errors.InvalidMetadata)
+    too_large = _answer(errors.MaxSizeExceeded)
+    lingering = f"{_bytes(LINGER_BYTES)}, {LINGER_S:g} s"
+    waiting = f"about {_bytes(WAITING_BYTES)}"
+    return {
+        "Heads": [
+            ("request line", _bytes(http["max_line_size"].default), "", bad),
+            ("one header field", _bytes(http["max_field_size"].default), "", bad),
+            ("header fields", str(http["max_headers"].default), "", bad),
+            ("Upload-Metadata", _bytes(MAX_HEADER_BYTES), "", metadata),
+            ("keys of Upload-Metadata", str(MAX_KEYS), "", metadata),
+            ("an upload's id", f"{MAX_ID_LENGTH} characters", "", _answer(errors.UploadNotFound)),
+            *_limit("max_parts", "parts of a concatenation", errors.InvalidConcat),
+            *_limit("network_timeout", "time for a head to come, idle ones too", None),
+        ],
+        "Bodies": [
+            *_limit("max_size", "an upload", errors.MaxSizeExceeded),
+            ("an upload, whatever the setting", _bytes(LARGEST_SIZE), "", too_large),
+            *_limit("network_timeout", "silence within a body", errors.ReadTimeout),
+            *_limit("min_body_rate", "bytes a second, at least", errors.ReadTimeout),
+            (
+                "framing of chunks",
+                f"{_bytes(FRAMING_BYTES)} and a quarter of what it frames",
+                "",
+                broken,
+            ),
+            ("trailer fields, together", _bytes(MAX_TRAILER_BYTES), "", broken),
+            ("of a refused body, read and dropped", lingering, "", "closed"),
+        ],
+        "Memory": [
+            ("a small upload that comes with its creation", _bytes(WHOLE_BYTES), "", "streamed"),
+            ("a body on its way to the disk", _bytes(WRITE_BYTES), "", "the client waits"),
+            ("all bodies on their way to the disk", waiting, "", "smaller steps"),
+            ("buffers of the fast lane, all together", _bytes(POOL_BYTES), "", "smaller pieces"),
+            ("lines of the log that wait to be written", str(QUEUE_LINES), "", "dropped"),
+        ],
+        "At once": [
+            (
+                "connections of a worker",
+                "a third of the files it may open",
+                "`--max-connections`",
+                _answer(errors.TooManyConnections),
+            ),
+            *_limit("max_connections_per_address", "with one address", errors.TooManyConnections),
+            ("requests that wait for one upload", str(MOST_WAITING), "", locked),
+            *_limit("acquire_lock_timeout", "time that they wait", errors.UploadLocked),
+            *_limit("shutdown_timeout", "time to end, at SIGTERM", errors.ServerShutdown),
+        ],
+    }
+
+
+def _limit(
+    name: str, what: str, error: type[errors.TusError] | None
+) -> Iterator[tuple[str, str, str, str]]:
+    value = Settings.model_fields[name].default
+    shown = f"{value:g} s" if isinstance(value, float) else str(int(value or 0) or "none")
+    answer = "closed" if error is None else _answer(error)
+    yield what, shown, f"`--{name.replace('_', '-')}`", answer
+
+
+def _answer(error: type[errors.TusError]) -> str:
+    return f"{error.status} `{error.code}`"
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("MiB", 1024**2), ("KiB", 1024)):
+        if count % size == 0:
+            return f"{count // size} {unit}"
+    return f"{count} bytes"
+
+
+PAGES: typing.Final = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "limits.md": limits_page,
+}
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ from .wiring_access import choose_access, opened_access
 from .wiring_hooks import assemble_hooks, make_transports
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
-_POOL_BYTES = 16 * 1024 * 1024
+POOL_BYTES = 16 * 1024 * 1024
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 # What has not been delivered by then is, after the next start.
@@ -131,7 +131,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         cors=_cors(settings),
         idle_timeout_s=settings.network_timeout,
         min_rate=float(settings.min_body_rate),
-        pool=BufferPool(_POOL_BYTES),
+        pool=BufferPool(POOL_BYTES),
         observe=observe,
     )
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import structlog
 
 # A reader of the log that stops reading must not stop the server: beyond this, lines are dropped.
-_QUEUE_LINES = 10_000
+QUEUE_LINES = 10_000
 
 # So long what is still queued at the end may take; a reader that lives needs far less.
 _LAST_LINES_S = 1.0
@@ -131,7 +131,7 @@ def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool
     )
     output = _DescriptorHandler(sys.stderr.fileno())
     output.setFormatter(formatter)
-    lines: queue.Queue[Any] = queue.Queue(_QUEUE_LINES)
+    lines: queue.Queue[Any] = queue.Queue(QUEUE_LINES)
     root = logging.getLogger()
     root.handlers[:] = [_LossyQueueHandler(lines)]
     root.setLevel(logging.WARNING)
