@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import uvloop
 
 from tests.support.hooks import UPLOAD, Commands, event
 from tusd_py.hooks.command import CommandHooks, CommandOptions
@@ -225,3 +226,24 @@ async def test_commands_do_not_see_our_settings(
     env = (commands.directory / "env").read_text()
     assert "whsec_x" not in env
     assert "THEIR_OWN=1" in env
+
+
+def test_uvloop_runs_commands_as_well(commands: Commands) -> None:
+    """The program runs on uvloop, whose transports differ: replies, ends and time limits hold."""
+    commands.answer("pre-create", {"RejectUpload": True})
+    commands.script("pre-finish", "exit 3")
+    commands.script("pre-terminate", "sleep 60 & wait")
+    commands.script("pre-access", "exec cat /dev/zero")
+
+    async def run() -> None:
+        hooks = hooks_in(commands, timeout_s=1.0)
+        for _ in range(20):  # one that ends before it is fed, or after
+            with pytest.raises(HookError, match="ended with 3"):
+                await hooks.call(event(HookType.PRE_FINISH))
+        assert await hooks.call(event()) == HookReply(reject=True)
+        with pytest.raises(HookUnavailable):
+            await hooks.call(event(HookType.PRE_TERMINATE))
+        with pytest.raises(HookError, match="too long"):
+            await hooks.call(event(HookType.PRE_ACCESS))
+
+    uvloop.run(run())

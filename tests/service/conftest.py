@@ -138,6 +138,7 @@ class House:
         files: FileRules | None = None,
         acquire_lock_timeout_s: float = SOON_S,
         assembly_wait_s: float = SOON_S,
+        progress_interval_s: float = 1.0,
     ) -> None:
         self.now = START
         self.offsets = MemoryOffsets() if offsets is None else offsets
@@ -151,6 +152,7 @@ class House:
             files=files or FileRules(),
             acquire_lock_timeout_s=acquire_lock_timeout_s,
             assembly_wait_s=assembly_wait_s,
+            progress_interval_s=progress_interval_s,
             clock=lambda: self.now,
             new_id=lambda: UploadId(f"upload-{next(ids)}"),
         )

@@ -167,8 +167,11 @@ async def _finish(transport: asyncio.SubprocessTransport, run: _Run, event: Hook
     """Feed the command and wait for its end; if anything goes wrong, all of it is killed."""
     try:
         stdin: Any = transport.get_pipe_transport(0)
-        stdin.write(format_payload(event).encode())
-        stdin.close()  # once it is written; a command need not read it
+        # A command need not read what it is given, and may have ended already.
+        if not stdin.is_closing():
+            stdin.write(format_payload(event).encode())
+        if not stdin.is_closing():
+            stdin.close()  # once it is written
         await _wait(run)
     except BaseException:
         await _kill(transport, run)

@@ -38,6 +38,7 @@ _STOPPED_BECAUSE: dict[BodyEnd, type[TusError]] = {
     BodyEnd.MALFORMED: InvalidBody,
     BodyEnd.TAKEN_OVER: UploadInterrupted,
     BodyEnd.SHUTDOWN: ServerShutdown,
+    BodyEnd.STOPPED: UploadStopped,
 }
 
 
