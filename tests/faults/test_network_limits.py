@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificate import make_certificate
 from tests.support.raw_http import NoAnswer, RawConnection, head, request
 from tests.support.server import Server, running_server
 from tests.support.target import STORED, TYPE, Target, V, assert_refused, new_target
@@ -167,6 +169,36 @@ def test_one_that_never_reads_its_download_is_cut(server: Server) -> None:
         assert len(never.take_all()) < 16 * MIB
         taken += len(slow.take_all())
     assert taken > 16 * MIB
+
+
+def test_one_that_never_reads_over_tls_is_cut(tmp_path: Path) -> None:
+    """A84: the same where the server has to encrypt what it sends."""
+    certificate, key = make_certificate(tmp_path)
+    tls = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    context = ssl.create_default_context(cafile=str(certificate))
+    options = (*tls, "--network-timeout", f"{TIMEOUT_S}s")
+    with running_server(tmp_path / "data", *options) as server:
+        size = 16 * MIB
+        plain = socket.create_connection(("127.0.0.1", server.port), 10)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
+            client.sendall(
+                head("POST", "/files/", V, TYPE, *lengths(size)) + b"x" * size,
+            )
+            path = client.recv(10_000).decode().partition("/files/")[2].partition("\r\n")[0]
+            client.sendall(request("GET", f"/files/{path}"))
+            time.sleep(4 * TIMEOUT_S)
+            got = 0
+            with contextlib.suppress(OSError):  # what is cut lacks TLS's own end
+                while more := len(client.recv(MIB)):
+                    got += more
+            assert 0 < got < size
+        assert server.stop() == 0
+    assert '"level": "error"' not in server.log.read_text()
+
+
+def lengths(size: int) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the fields of a creation that comes with all its bytes."""
+    return ("Upload-Length", str(size)), ("Content-Length", str(size))
 
 
 def test_one_that_never_reads_its_answers_is_cut(server: Server) -> None:
