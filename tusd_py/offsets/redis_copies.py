@@ -8,21 +8,20 @@ when bytes became durable; what came since then, the size of the data file tells
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..filesystem.calls import OpenFile, boot_id, mapped_os_errors, sync_parents
+from ..filesystem.calls import OpenFile, mapped_os_errors, sync_parents
 from ..filesystem.mounts import is_local
 from ..filesystem.seized_names import is_seized_name, newest_seized, plain_path
 from ..interfaces import Durability
-from ..protocol.errors import TusError, UploadDamaged, UploadExists, UploadNotFound
+from ..protocol.errors import TusError, UploadDamaged, UploadNotFound
 from ..protocol.model import Upload, UploadId, parse_upload_id
-from .directory import RecordDirectory
-from .records import Record, format_record, parse_record
+from .record_files import RecordFiles, content_of, try_lock
+from .records import Record, parse_record
 
 _LOCK_PATIENCE_S = 1.0
 _LOCK_PAUSE_S = 0.005
@@ -41,7 +40,7 @@ class Copy:
     fence: int | None
 
 
-class Copies(RecordDirectory):
+class Copies(RecordFiles):
     """The copies in one upload directory, which several nodes may share.
 
     Args:
@@ -60,15 +59,14 @@ class Copies(RecordDirectory):
         boot: str | None = None,
     ) -> None:
         super().__init__(path, durability=durability, file_mode=file_mode, boot=boot)
-        self.boot = boot_id() if boot is None else boot
-        self.written_boot = None if durability is Durability.NONE else self.boot
-        self._root = path
+        if durability is Durability.NONE:
+            self.written_boot = None
         self.one_host = False
 
     def make(self) -> None:
         """Make the folders that copies need, and see whether other hosts can write there, too."""
         super().make()
-        self.one_host = is_local(self._root)
+        self.one_host = is_local(self._directory)
 
     def add_copy(self, upload: Upload, fence: int, *, durable: bool) -> None:
         """Write the copy of a new upload.
@@ -76,18 +74,10 @@ class Copies(RecordDirectory):
         Raises:
             UploadExists: there is one, which Redis did not know of.
         """
-        content = self._content(upload, fence, exact=False)
-        file, place = self._new.write(content, durable=durable)
-        path = self._path(upload.id)
-        with file, mapped_os_errors():
-            if "/" in upload.id:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-            try:
-                self._new.give_name(place, path)
-            except FileExistsError:
-                raise UploadExists from None
-            if durable:
-                sync_parents(Path(path), self._root)
+        content = self.format(upload, fence=fence)
+        with self._locked_new(content, durable=durable) as (file, place):
+            self._name_new(upload.id, place, durable=durable)
+        file.close()
 
     def write_copy(
         self, upload: Upload, fence: int, *, exact: bool, durable: bool, replacing: bool = False
@@ -108,18 +98,16 @@ class Copies(RecordDirectory):
                 return False
             if present is not None and _fence_in(present) > fence:
                 return False
-            content = self._content(upload, fence, exact=exact)
-            if content != present:
+            content = self.format(upload, exact=exact, fence=fence)
+            if content != present or durable:  # it may have been written in a hurry
                 stays = present is not None and self._stays(_checkpoint_in(present))
-                file, place = self._new.write(content, durable=durable or stays)
-                with file, mapped_os_errors():
+                new = self._locked_new(content, durable=durable or stays)
+                with new as (file, place), mapped_os_errors():
                     os.rename(place, path)
-            elif durable:  # it may have been written in a hurry
-                with self._open(upload.id) as there, mapped_os_errors():
-                    os.fsync(there.fd)
+                file.close()
             if durable:
                 with mapped_os_errors():
-                    sync_parents(Path(path), self._root)
+                    sync_parents(Path(path), self._directory)
         return True
 
     def remove_copy(self, upload_id: UploadId) -> None:
@@ -131,7 +119,7 @@ class Copies(RecordDirectory):
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
         ):
             os.unlink(path)
-            sync_parents(Path(path), self._root)
+            sync_parents(Path(path), self._directory)
 
     def read_copy(self, upload_id: UploadId) -> Copy | None:
         """Return the copy, or None if there is none.
@@ -145,7 +133,7 @@ class Copies(RecordDirectory):
         except UploadNotFound:
             return None
         with file:
-            record = self._understand(upload_id, _all_of(file))
+            record = self._understand(upload_id, content_of(file))
             upload = record.upload
             if upload.expires_at is not None:
                 # Each byte puts the end off, which Redis alone has noted.
@@ -171,7 +159,7 @@ class Copies(RecordDirectory):
             return None
         folder, name = os.path.split(named)
         below = os.path.dirname(upload.id)
-        ours = f"{self._root}/{below}" if below else str(self._root)
+        ours = f"{self._directory}/{below}" if below else str(self._directory)
         if folder == ours or not name.startswith(os.path.basename(upload.id)):
             return named
         return f"{ours}/{name}"
@@ -188,10 +176,10 @@ class Copies(RecordDirectory):
     def seized_files(self, before: float) -> list[tuple[UploadId, str]]:
         """Return older files that seizures made, with the id of the upload that each is of."""
         found = []
-        for folder, folders, names in os.walk(self._root):
+        for folder, folders, names in os.walk(self._directory):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for path in (f"{folder}/{name}" for name in names if is_seized_name(name)):
-                upload_id = parse_upload_id(os.path.relpath(plain_path(path), self._root))
+                upload_id = parse_upload_id(os.path.relpath(plain_path(path), self._directory))
                 with mapped_os_errors(), contextlib.suppress(FileNotFoundError):
                     # Unlike the other time, this one is new after a renaming.
                     if upload_id is not None and os.lstat(path).st_ctime <= before:
@@ -225,10 +213,10 @@ class Copies(RecordDirectory):
                 yield None
                 return
             with file:
-                locked = _try_lock(file)
+                locked = try_lock(file)
                 late = time.monotonic() >= deadline
                 if late or (locked and self._still_current(upload_id, file)):
-                    yield _all_of(file)
+                    yield content_of(file)
                     return
             if not locked:
                 time.sleep(_LOCK_PAUSE_S)
@@ -244,21 +232,11 @@ class Copies(RecordDirectory):
         try:
             return super()._find_data(upload_id, record)
         except (UploadNotFound, UploadDamaged):
-            newest = newest_seized(f"{self._root}/{upload_id}")
+            newest = newest_seized(f"{self._directory}/{upload_id}")
             if newest is None:
                 raise
             with mapped_os_errors():
                 return Path(newest), os.lstat(newest).st_size
-
-    def _content(self, upload: Upload, fence: int, *, exact: bool) -> bytes:
-        return format_record(
-            Record(
-                upload=upload,
-                boot=self.written_boot,
-                exact_at=upload.offset if exact else None,
-                fence=fence,
-            )
-        )
 
 
 def _fence_in(content: bytes) -> int:
@@ -273,16 +251,3 @@ def _checkpoint_in(content: bytes) -> int:
         return parse_record(content).upload.checkpoint
     except UploadDamaged:
         return 0
-
-
-def _try_lock(file: OpenFile) -> bool:
-    try:
-        fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _all_of(file: OpenFile) -> bytes:
-    with mapped_os_errors():
-        return os.pread(file.fd, file.found.st_size, 0)

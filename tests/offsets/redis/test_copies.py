@@ -382,7 +382,7 @@ async def test_a_save_that_gives_the_claim_back_makes_no_copy_anew(
     upload = await add(store, directory)
     async with store.claim(ID, timeout_s=0) as claim:
         await claim.save(replace(upload, owner="me"), release=True)
-    assert Copies(directory).get(ID).owner == "me"
+    assert RecordDirectory(directory).get(ID).owner == "me"
     async with store.claim(ID, timeout_s=0) as claim:
         (directory / f"{ID}.info").unlink()
         await claim.save(replace(upload, owner="you"), release=True)
