@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import re
 import socket
@@ -15,8 +14,18 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.support.raw_http import chunked, head, request
-from tests.support.server import Server, running_server
-from tests.support.target import MISSING, STORED, TYPE, Target, V, errors_in, new_target
+from tests.support.server import running_server
+from tests.support.target import (
+    MISSING,
+    STORED,
+    TYPE,
+    Target,
+    V,
+    assert_gives_back,
+    descriptors_of,
+    errors_in,
+    new_target,
+)
 from tests.web.conftest import PARSERS
 from tests.web.serving import connected, memory_app, serving
 
@@ -105,22 +114,15 @@ def victim(
     options = ("--max-size", "1000000", "--durability", "none")
     with running_server(folder / "uploads", *options, env=PARSERS[request.param]) as server:
         victim = new_target(server)
-        before = descriptors(server)
+        before = descriptors_of(server)
         yield victim
-        for _ in range(500):  # what is still being closed needs a moment
-            if victim.offset() == len(STORED) and descriptors(server) <= before:
-                break
-        assert descriptors(server) <= before
+        assert_gives_back(server, before)
+        assert victim.offset() == len(STORED)
         assert server.stop() == 0
         assert victim.file.read_bytes() == STORED
     assert {path.name for path in folder.iterdir()} == {"canary", "uploads", "uploads.log"}
     assert (folder / "canary").read_text() == "nobody may touch this"
     assert errors_in(server.log) == []
-
-
-def descriptors(server: Server) -> int:
-    """How many files and sockets the server has open."""
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
 @given(chance=st.randoms(use_true_random=False))

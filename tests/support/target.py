@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,20 @@ def errors_in(log: Path) -> list[str]:
     """Return what a server has logged as its own fault."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return [repr(line) for line in lines if line["level"] not in ("debug", "info", "warning")]
+
+
+def descriptors_of(server: Server) -> int:
+    """Return how many files and sockets a server has open."""
+    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+
+def assert_gives_back(server: Server, before: int) -> None:
+    """Assert that no more is open than before; what is just being closed gets a moment."""
+    for _ in range(1000):
+        if descriptors_of(server) <= before:
+            break
+        assert exchange(server.port, request("OPTIONS", "/files/")).status == 200
+    assert descriptors_of(server) <= before
 
 
 def files_of(server: Server) -> dict[str, bytes]:

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.server import Server, running_server
-from tests.support.target import MISSING, STORED, Target, errors_in, files_of, new_target
+from tests.support.target import (
+    MISSING,
+    STORED,
+    Target,
+    assert_gives_back,
+    descriptors_of,
+    errors_in,
+    files_of,
+    new_target,
+)
 
 MAX_SIZE = 1_000_000
 PARSERS = {"c": {}, "python": {"AIOHTTP_NO_EXTENSIONS": "1"}}
@@ -23,7 +32,10 @@ def attacked(
     # Without syncs nothing but requests changes a record, so records can be compared.
     options = ("--max-size", str(MAX_SIZE), "--expire-after", "1h", "--durability", "none")
     with running_server(folder / "uploads", *options, env=PARSERS[request.param]) as server:
+        new_target(server).delete()  # the first request opens what stays open
+        before = descriptors_of(server)
         yield server
+        assert_gives_back(server, before)
         assert server.stop() == 0
     assert errors_in(server.log) == []
 

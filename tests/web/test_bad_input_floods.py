@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,15 @@ import pytest
 
 from tests.support.raw_http import RawConnection, head, request
 from tests.support.server import Server, running_server
-from tests.support.target import MISSING, STORED, Target, V, new_target
+from tests.support.target import (
+    MISSING,
+    STORED,
+    Target,
+    V,
+    assert_gives_back,
+    descriptors_of,
+    new_target,
+)
 
 MIB = 1024 * 1024
 
@@ -142,18 +149,14 @@ def test_a_log_line_is_one_line_whatever_was_sent(tmp_path: Path) -> None:
 def test_refused_requests_leave_no_descriptor(attacked: Server) -> None:
     """Whatever is refused, cut or abandoned, its files and sockets are closed."""
     upload = new_target(attacked)
-    before = _descriptors(attacked)
+    before = descriptors_of(attacked)
     for n in range(100):
         connection = upload.connect()
         body = MISSING if n % 2 else b""
         connection.send(upload.head_of_patch(("Content-Length", "7"), offset=n % 5) + body[:3])
         connection.reset()
-    for _ in range(1000):  # the last of them end when the loop gets to it; until then it is 423
-        if upload.inspect().status == 200 and _descriptors(attacked) <= before:
+    assert_gives_back(attacked, before)
+    for _ in range(1000):  # while the last of them leave, it is 423
+        if upload.inspect().status == 200:
             break
-    assert _descriptors(attacked) <= before
     upload.delete()
-
-
-def _descriptors(server: Server) -> int:
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
