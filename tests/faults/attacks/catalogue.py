@@ -20,6 +20,9 @@ CHECKSUM = "tests/web/test_bad_input_checksum.py::"
 STATE = "tests/web/test_bad_input_state.py::"
 FLOODS = "tests/web/test_bad_input_floods.py::"
 LIMITS = "tests/faults/test_network_limits.py::"
+TOKENS = "tests/web/test_tokens.py::"
+ACCESS = "tests/service/test_access.py::"
+FILE_TYPES = "tests/web/test_filetypes.py::"
 OWNERS = "tests/web/test_hooks_and_owners.py::"
 ON_A_CONNECTION = "tests/web/test_connection.py::"
 EXPIRY = "tests/service/test_expiry.py::"
@@ -151,7 +154,10 @@ ROWS: dict[str, tuple[str, ...]] = {
         METADATA + "test_a_known_field_that_is_not_utf_8_is_refused",
         METADATA + "test_other_fields_may_be_any_bytes",
     ),
-    "A49 files that are two things": (DOWNLOAD + "test_no_type_is_given_that_a_browser_would_run",),
+    "A49 files that are two things": (
+        DOWNLOAD + "test_no_type_is_given_that_a_browser_would_run",
+        FILE_TYPES + "test_an_executable_that_says_it_is_a_video",
+    ),
     # --- identity, hosts, CORS
     "A50 guessing ids": (IDENTITY + "test_ids_cannot_be_guessed",),
     "A51 telling missing from foreign": (
@@ -159,8 +165,16 @@ ROWS: dict[str, tuple[str, ...]] = {
         OWNERS + "test_who_may_not_ask_cannot_tell_what_there_is",
         OWNERS + "test_missing_and_foreign_uploads_take_the_same_steps",
     ),
-    "A52 uploads of others": (OWNERS + "test_to_others_an_upload_looks_missing",),
-    "A53 permissions withdrawn": (OWNERS + "test_a_permission_that_is_withdrawn_ends_an_upload",),
+    "A52 uploads of others": (
+        OWNERS + "test_to_others_an_upload_looks_missing",
+        TOKENS + "test_a_whole_upload_with_a_token",
+        TOKENS + "test_a_damaged_upload_looks_missing_to_others",
+    ),
+    "A53 permissions withdrawn": (
+        OWNERS + "test_a_permission_that_is_withdrawn_ends_an_upload",
+        ACCESS + "test_a_permission_withdrawn_during_the_last_body",
+        TOKENS + "test_grace_saves_an_upload_whose_token_ends",
+    ),
     "A54 X-HTTP-Method-Override": (
         IDENTITY + "test_the_override_counts_before_everything_else",
         IDENTITY + "test_an_override_that_is_no_method_is_refused",
