@@ -54,6 +54,28 @@ async def content(store: DataStore, upload: Upload, start: int = 0, stop: int = 
 # --- create and delete
 
 
+async def test_bytes_can_have_another_place(data: DataHarness) -> None:
+    """The application may say where below the store the bytes go; the id stays what it is."""
+    upload = Upload(id=ID, length=10)
+    upload = replace(upload, storage=data.store.place(ID, "films/summer 1.mp4"))
+    assert upload.storage["Path"].endswith("films/summer 1.mp4")
+    await data.store.create(upload)
+    upload = await append(data.store, upload, b"film")
+    assert await content(data.store, upload) == b"film"
+    with pytest.raises(UploadExists):
+        await data.store.create(upload)
+    await data.store.delete(upload)
+    with pytest.raises(UploadNotFound):
+        await content(data.store, upload)
+
+
+@pytest.mark.parametrize("path", ["", "../x", "/etc/x", "a/../../x", "x.info", ".x", "a\x00"])
+async def test_no_place_is_outside(data: DataHarness, path: str) -> None:
+    """ValueError; nothing has been made."""
+    with pytest.raises(ValueError, match="path"):
+        data.store.place(ID, path)
+
+
 async def test_a_new_upload_is_empty(data: DataHarness) -> None:
     """`create` makes room for an upload without a byte, and says where."""
     upload = await create(data.store)

@@ -19,6 +19,7 @@ from tusd_py.protocol.model import (
     Upload,
     UploadId,
     Whole,
+    parse_storage_path,
     parse_upload_id,
 )
 
@@ -188,3 +189,21 @@ def test_capabilities_are_asked_by_name() -> None:
     """An extension is on when it is announced."""
     assert TERMINATION in Capabilities(extensions=(TERMINATION,))
     assert TERMINATION not in Capabilities(extensions=())
+
+
+@pytest.mark.parametrize("text", ["a", "a/b.mp4", "Jo Doe/caf\u00e9 (1).mov", "x", "a..b"])
+def test_places_may_have_any_letters(text: str) -> None:
+    """A storage path is more than an id may be: blanks, other letters, several dots."""
+    assert parse_storage_path(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "/a", "a/", "a//b", ".", "..", "a/..", "../a", ".a", "a/.b", "a.info", "a.lock/b"),
+        *("a,b", "a\\b", "a\x00", "a\n", "a\x7f", "\ud800", "a" * 201),
+    ],
+)
+def test_places_lead_nowhere_else(text: str) -> None:
+    """Neither out of the directory, nor to side files, nor to what cannot be written."""
+    assert parse_storage_path(text) is None
