@@ -33,6 +33,8 @@ _AT_ONCE = 32
 
 # OSError includes what sockets and timeouts raise.
 _TROUBLE = (RedisError, RedisClusterException, OSError)
+# What the library's client of a cluster raises, too, while it learns anew which nodes there are.
+_MISSTEPS = (AttributeError, LookupError)
 
 
 class _Mapped:
@@ -48,7 +50,9 @@ class _Mapped:
         """Raise the error of ours for the one of the library."""
         if error is None:
             self._link.note_trouble(None)
-        elif isinstance(error, _TROUBLE):
+        elif isinstance(error, _TROUBLE) or (
+            self._link.is_cluster and isinstance(error, _MISSTEPS)
+        ):
             self._link.note_trouble(error)
             raise StoreUnavailable from error
 
@@ -178,6 +182,11 @@ class RedisLink:
     def mapped(self) -> _Mapped:
         """The context that turns errors of the library into ours."""
         return self._mapped
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether many servers share the keys."""
+        return isinstance(self._client, RedisCluster)
 
     @property
     def in_trouble(self) -> bool:
