@@ -84,6 +84,7 @@ async def test_readme_example_works(
 
     assert response.status == 201
     assert str(client.make_url("/files/")) in response.headers["Location"]
+    await client.close()  # which waits for what is being delivered
     assert capsys.readouterr().out == "got hi.txt 5 bytes\n"
     assert len(example("embed").strip().splitlines()) <= 13
 
