@@ -249,6 +249,9 @@ async def test_bytes_that_redis_vouches_for_are_missed(start: StartNode, directo
     with pytest.raises(UploadDamaged):
         async with after.claim(ID, timeout_s=0):
             pass
+    async with after.claim(ID, timeout_s=0, damaged=True) as claim:  # to be removed
+        await claim.remove()
+    assert not (directory / f"{ID}.info").exists()
 
 
 async def test_a_termination_that_redis_forgot_stays(
