@@ -80,13 +80,13 @@ async def connected(port: int) -> AsyncIterator[Peer]:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[int]:
-    """Serve an application on our kind of connections; yields the port."""
+async def serving(app: web.Application, **options: Any) -> AsyncIterator[int]:
+    """Serve an application on our kind of connections, with their options; yields the port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        site = ConnectionSite(runner, sock, auto_decompress=False, lingering_time=0)
+        site = ConnectionSite(runner, sock, auto_decompress=False, lingering_time=0, **options)
         await site.start()
         try:
             yield sock.getsockname()[1]
@@ -95,9 +95,9 @@ async def serving(app: web.Application) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def handling(handle: Handle) -> AsyncIterator[int]:
-    """Serve one handler for everything; yields the port."""
+async def handling(handle: Handle, **options: Any) -> AsyncIterator[int]:
+    """Serve one handler for everything, with options for connections; yields the port."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle, expect_handler=defer_continue)
-    async with serving(app) as port:
+    async with serving(app, **options) as port:
         yield port

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
+import socket
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 from aiohttp import web
 
@@ -252,3 +256,41 @@ async def test_a_fault_of_a_handler_is_answered_in_our_form(
         )
         assert await peer.rest() == b""
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("size", [60_000, 3_000_000], ids=["in the buffer", "above its limit"])
+async def test_a_last_answer_that_nobody_reads_is_given_up(size: int) -> None:
+    """A connection that is to be closed is broken off when its client takes nothing of the rest."""
+
+    async def handle(request: web.Request) -> web.Response:
+        transport = request.transport
+        assert transport is not None
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        response = web.Response(body=b"x" * size)
+        response.force_close()
+        asked.set()
+        return response
+
+    asked = asyncio.Event()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(10), handling(handle, write_timeout_s=0.1) as port:
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            await loop.sock_sendall(client, request("GET", "/"))
+            await asked.wait()
+            while connections_of(port):  # noqa: ASYNC110 - nobody tells of the end
+                await asyncio.sleep(0.02)
+            got = 0
+            with contextlib.suppress(ConnectionError):
+                while more := len(await loop.sock_recv(client, 1 << 20)):
+                    got += more
+    assert got < size
+
+
+def connections_of(port: int) -> int:
+    """Return how many connections to a port of ours have an owner on our side."""
+    mine = psutil.Process().net_connections("tcp")
+    return sum(c.laddr.port == port and c.status != psutil.CONN_LISTEN for c in mine)

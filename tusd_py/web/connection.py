@@ -90,14 +90,18 @@ class Connection(web.RequestHandler):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop_write_watch()
-
-    def force_close(self) -> None:
-        """Close; the transport first sends what it has, but does not wait for ever."""
         transport = self.transport
-        super().force_close()
-        if transport is not None and transport.get_write_buffer_size():
-            self._watch_writing(transport)
+        if transport is not None and not transport.is_closing():  # else that has to end, too
+            self._stop_write_watch()
+
+    async def start(self) -> None:
+        """Answer requests; what is unsent at the end does not keep the connection for ever."""
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            if transport is not None and transport.get_write_buffer_size():
+                self._watch_writing(transport)
 
     def _watch_writing(self, transport: asyncio.WriteTransport | None) -> None:
         self._stop_write_watch()
