@@ -27,17 +27,25 @@ class SmallDisk:
             while file.write(bytes(_PIECE_BYTES)) == _PIECE_BYTES:
                 pass
 
+    def change(self, options: str) -> None:
+        """Mount it anew with other options."""
+        subprocess.run(["mount", "-o", f"remount,{options}", str(self.path)], check=True)
+
     def free(self) -> None:
         """Undo that."""
         self._filler.unlink()
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
-    """Mount a disk for the length of the context; only root can."""
+def small_disk(path: Path, size_bytes: int, *, files: int = 0) -> Iterator[SmallDisk]:
+    """Mount a disk for the length of the context; only root can.
+
+    Args:
+        files: how many files and folders fit on it; 0: any number.
+    """
     path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
-    subprocess.run(command, check=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},nr_inodes={files}"]
+    subprocess.run([*command, "tmpfs", str(path)], check=True)
     try:
         yield SmallDisk(path)
     finally:

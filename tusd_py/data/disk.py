@@ -169,12 +169,16 @@ class DiskData:
 
     async def finish(self, upload: Upload, *, durable: bool) -> None:
         if durable:
-            await self._run.long(self._sync, path_of(upload))
+            await self._run.long(self._sync, path_of(upload), upload.checkpoint)
 
-    def _sync(self, path: str) -> None:
+    def _sync(self, path: str, checkpoint: int) -> None:
         with mapped_os_errors():
             with open_regular(path, os.O_RDWR) as file:
-                os.fdatasync(file.fd)
+                try:
+                    os.fdatasync(file.fd)
+                except OSError:  # see `DiskSession`: the next one would succeed
+                    os.ftruncate(file.fd, checkpoint)
+                    raise
             sync_parents(Path(path), self._directory)
 
     async def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:

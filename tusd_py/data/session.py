@@ -192,6 +192,8 @@ class DiskSession:
         except TusError:
             # A failed fsync is forgotten by the kernel: the next one would succeed although
             # the pages never reached the disk. Only what was synced before can be believed.
+            # If they cannot be cut off now, they do not count all the same.
+            self._stored = self._durable
             self._truncate(self._durable)
             raise
         self._durable = self._stored

@@ -247,6 +247,10 @@ class DataStore(Protocol):
         Args:
             upload: a complete upload.
             durable: return only when its bytes and its name would survive a power cut.
+
+        Raises:
+            InsufficientStorage, StoreUnavailable: of its bytes only those up to its checkpoint
+                can be believed; what lies behind may have been dropped.
         """
 
     def read(self, upload: Upload, start: int, stop: int) -> AsyncIterator[bytes]:

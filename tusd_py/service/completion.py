@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from ..interfaces import Claim, DataStore, Durability, HookType, RequestInfo
 from ..interfaces.occurrences import Finished
+from ..protocol.errors import InsufficientStorage, StoreUnavailable, TusError
 from ..protocol.model import Final, Partial, Upload
 from ..protocol.rules import AppendPlan
 from .access import Gate
@@ -57,7 +59,11 @@ class Completion:
             TusError: the hook refused, or the permission is gone; the upload stays unfinished
                 and is tried again by whoever claims it next.
         """
-        await self.make_final(upload)
+        try:
+            await self.make_final(upload)
+        except (InsufficientStorage, StoreUnavailable):
+            await self._doubt(claim, upload)
+            raise
         try:
             await self._keeping.types.check_stored(upload)
             await self._gate.confirm(upload, request)
@@ -76,6 +82,14 @@ class Completion:
         began = finished.created_at
         duration_s = None if began is None else max(0.0, self._keeping.clock() - began)
         self._keeping.observe(Finished(upload=finished, duration_s=duration_s))
+
+    async def _doubt(self, claim: Claim, upload: Upload) -> None:
+        """Keep only the bytes that were on disk before: the others did not get there."""
+        if isinstance(upload.kind, Final):
+            return  # it is joined anew
+        with contextlib.suppress(TusError):  # the disk is in trouble
+            kept = replace(upload, offset=upload.checkpoint, expires_at=claim.upload.expires_at)
+            await claim.save(kept, exact=True)
 
     def _finished(self, upload: Upload) -> Upload:
         return replace(

@@ -15,6 +15,7 @@ from ..protocol.errors import (
     InvalidBody,
     InvalidChecksum,
     MaxSizeExceeded,
+    StoreUnavailable,
     TusError,
     UploadDamaged,
     UploadSizeExceeded,
@@ -153,8 +154,10 @@ class Transfer:
             raise
         except (BytesBusy, ClaimLost, UploadDamaged):
             raise  # there is nothing to keep, nor a place for it
-        except TusError:
-            await self._claim.save(self._kept(await self._session.commit()))
+        except TusError as error:
+            kept = self._kept(await self._session.commit())
+            # A disk that failed may have kept us from cutting off what it did not store.
+            await self._claim.save(kept, exact=isinstance(error, StoreUnavailable))
             raise
         return self._kept(stored)
 
