@@ -213,3 +213,16 @@ async def test_stopping_ends_what_is_queued() -> None:
     assert sorted(done) == list(range(20))
     assert not any(lane._thread.is_alive() for lane in (lanes._short, *lanes._long))
     lanes.stop()  # once more does nothing
+
+
+async def test_reading_does_not_wait_for_work_that_hangs(lane: Lanes) -> None:
+    """Where all other threads hang in writes, what only reads is still done."""
+    gates = [Gate(), Gate()]
+    hanging = [asyncio.ensure_future(lane(gates[0].work)), lane.submit(gates[1].work)]
+    for gate in gates:
+        await gate.wait_begun()
+    async with asyncio.timeout(PATIENCE_S / 2):
+        assert await lane.reading(divmod, 17, 5) == (3, 2)
+    for gate in gates:
+        gate.let_go()
+    assert await asyncio.gather(*hanging) == ["done", "done"]

@@ -59,6 +59,9 @@ class SeededWork:
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.join(self.submit(work, *args, **kwargs))
 
+    async def reading(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.join(self.submit(work, *args, **kwargs))
+
     async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.join(self.submit(work, *args, **kwargs))
 

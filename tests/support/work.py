@@ -55,6 +55,9 @@ class HeldWork:
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.join(self.submit(work, *args, **kwargs))
 
+    async def reading(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.join(self.submit(work, *args, **kwargs))
+
     async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.join(self.submit(work, *args, **kwargs))
 
@@ -84,6 +87,9 @@ class SlowWork:
         self._longest_s = longest_s
 
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.join(self.submit(work, *args, **kwargs))
+
+    async def reading(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.join(self.submit(work, *args, **kwargs))
 
     async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

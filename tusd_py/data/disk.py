@@ -194,7 +194,7 @@ class DiskData:
             file = open_existing(path_of(upload), os.O_RDONLY, UploadNotFound)
             return os.fdopen(file.detach(), "rb")
 
-        return await self._run(open_it)
+        return await self._run.reading(open_it)
 
     async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
         with contextlib.ExitStack() as open_files:

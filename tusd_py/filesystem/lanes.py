@@ -44,35 +44,45 @@ class Lanes:
     """A few threads that run file work for one event loop; implements `FileWork`.
 
     Args:
-        count: how many threads for work that takes a while; one more is for short work.
+        count: how many threads for work that takes a while; one more is for short work, and one
+            for what only reads while that one hangs.
     """
 
     def __init__(self, count: int = 4) -> None:
         self._short = _Lane("tusd-py-files", self._short_is_free)
         self._long = [_Lane(f"tusd-py-files-{n}") for n in range(count)]
+        self._spare = _Lane("tusd-py-files-spare")  # never given anything that may write
         self._waiting: list[_Job] = []
+        self._waiting_to_read: list[_Job] = []
         self._flush_at: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Start the threads now: later there may be no room for more."""
         self._loop = asyncio.get_running_loop()
-        for lane in (self._short, *self._long):
+        for lane in (self._short, self._spare, *self._long):
             lane.start(self._loop)
 
     def stop(self) -> None:
         """End the threads after what is queued."""
         self._flush()
-        for lane in (self._short, *self._long):
+        for lane in (self._short, self._spare, *self._long):
             lane.stop()
 
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run short `work` in a thread; see `FileWork`."""
+        return await self._soon(self._waiting, lambda: work(*args, **kwargs))
+
+    async def reading(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run short `work` that only reads in a thread; see `FileWork`."""
+        return await self._soon(self._waiting_to_read, lambda: work(*args, **kwargs))
+
+    async def _soon(self, waiting: list[_Job], work: Callable[[], T]) -> T:
         assert self._loop is not None
         future: _Outcome[T] = _Outcome(loop=self._loop)
-        if not self._waiting:
+        if not self._waiting and not self._waiting_to_read:
             self._flush_soon(self._loop)
-        self._waiting.append((future, lambda: work(*args, **kwargs)))
+        waiting.append((future, work))
         return await future
 
     async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -102,10 +112,17 @@ class Lanes:
     def _flush(self) -> None:
         if self._flush_at is not None:
             self._flush_at.cancel()
-        jobs, self._waiting = self._waiting, []
+        jobs, reads = self._waiting.copy(), self._waiting_to_read.copy()
+        self._waiting.clear()
+        self._waiting_to_read.clear()
+        if not self._short.is_slow():
+            if reads or jobs:
+                self._short.submit(reads + jobs)
+            return
+        if reads:
+            self._spare.submit(reads)
         if jobs:
-            lane = self._least_busy() if self._short.is_slow() else self._short
-            lane.submit(jobs)
+            self._least_busy().submit(jobs)
 
     def _short_is_free(self) -> None:
         # What the results that came back set off is asked for within this turn of the loop.

@@ -20,6 +20,9 @@ class FileWork(Protocol):
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run short `work`, together with what others ask for now, and return what it returns."""
 
+    async def reading(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run short `work` that only reads: where writes hang, it does not wait for them."""
+
     async def long(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` that takes a while, on its own, and return what it returns."""
 

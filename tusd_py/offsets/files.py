@@ -60,7 +60,7 @@ class FileOffsets:
         await self._bell.close()
 
     async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
-        return await self.run(self.records.get, upload_id, damaged=damaged)
+        return await self.run.reading(self.records.get, upload_id, damaged=damaged)
 
     def create(self, upload: Upload, *, durable: bool = False) -> FileClaim:
         turn = self._turns.take(upload.id, timeout_s=0, if_busy=UploadExists)
@@ -114,7 +114,7 @@ class FileOffsets:
     ) -> None:
         """Take the kernel lock; while another process has it, ring for it and try again."""
         loop = asyncio.get_running_loop()
-        while not await self.run(try_lock):
+        while not await self.run.reading(try_lock):
             if (remaining := deadline - loop.time()) <= 0:
                 raise UploadLocked
             freed = self._freed[upload_id] = asyncio.Event()
