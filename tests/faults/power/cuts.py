@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.support.redis_server import running_redis
 from tusd_py.config import Settings
+from tusd_py.filesystem.seized_names import fence_of
 from tusd_py.interfaces import Durability
 from tusd_py.service import transfer
 
@@ -26,6 +29,7 @@ from .volume import Volume
 CHECKPOINT_BYTES: Final = 256 * 1024
 _MOST_UPLOADS: Final = 40
 _FRESH_DISK: Final = 50  # cuts
+_REDIS_IS_LOST: Final = 0.15
 _LOOKS: Final = 200
 _LOOK_S: Final = 0.01
 
@@ -39,12 +43,14 @@ class Cuts:
         level: of durability.
         seed: makes all choices, as far as timing lets them repeat.
         folder: an empty one.
+        redis: keep records and claims in a Redis that loses its power, too.
     """
 
     kind: str
     level: Durability
     seed: int
     folder: Path
+    redis: bool = False
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
@@ -53,6 +59,8 @@ class Cuts:
         self._promises = Promises(self.level, CHECKPOINT_BYTES, self.tally)
         self._directory = self._volume.root / "srv" / "uploads"
         self._uploads: list[Told] = []
+        redis = " redis" if self.redis else ""
+        self.name = f"{self.kind}{redis} {self.level} seed {self.seed}"
         self._log = self.folder / "server.log"
         transfer.CHECKPOINT_BYTES = CHECKPOINT_BYTES
 
@@ -77,7 +85,7 @@ class Cuts:
     def _one(self, number: int) -> None:
         """Start, check what the last cut has left, work until the next, and come back."""
         self._log.unlink(missing_ok=True)
-        where = f"{self.kind} {self.level} seed {self.seed} cut {number}"
+        where = f"{self.name} cut {number}"
         with self._server(where) as load:
             asyncio.run(self._work(load, where))
         if not self._volume.cut_already:
@@ -93,28 +101,45 @@ class Cuts:
             self._volume.cut()
 
     def _finally_check(self) -> None:
-        where = f"{self.kind} {self.level} seed {self.seed} at the end"
+        where = f"{self.name} at the end"
         with self._server(where) as load:
             asyncio.run(self._check(load, where))
 
     @contextlib.contextmanager
     def _server(self, where: str) -> Iterator[Load]:
-        """Run a server; give what can be done with it."""
-        settings = Settings(
-            upload_dir=self._directory,
-            durability=self.level,
-            expire_after=self._chance.choice([0, 3600]),
-            show_greeting=False,
-            log_format="json",
-        )
-        server = ForkedServer(settings, self._log, self._chance.choice([1, 1, 1, 2]))
-        try:
-            yield Load(self._volume, server.port, self._chance, self._uploads)
-        except AssertionError as error:
-            self.tally.broken.append(f"{where}: {error}")
-            self._volume.cut()
-        finally:
-            server.kill()
+        """Run a server, and what it needs; give what can be done with it."""
+        with self._records() as redis_url:
+            settings = Settings(
+                upload_dir=self._directory,
+                durability=self.level,
+                expire_after=self._chance.choice([0, 3600]),
+                redis_url=redis_url,
+                redis_lease=1,  # so long are the uploads of a dead server waited for
+                show_greeting=False,
+                log_format="json",
+            )
+            server = ForkedServer(settings, self._log, self._chance.choice([1, 1, 1, 2]))
+            try:
+                yield Load(self._volume, server.port, self._chance, self._uploads)
+            except AssertionError as error:
+                self.tally.broken.append(f"{where}: {error}")
+                self._volume.cut()
+            finally:
+                server.kill()
+
+    @contextlib.contextmanager
+    def _records(self) -> Iterator[str | None]:
+        """Run a Redis on the same disk, if one is wanted; sometimes it has lost everything."""
+        if not self.redis:
+            yield None
+            return
+        data = self._volume.root / "redis"
+        if self._chance.random() < _REDIS_IS_LOST:
+            shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(exist_ok=True)
+        lasting = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(data))
+        with running_redis(*lasting) as redis:
+            yield redis.url
 
     # --- with a running server
 
@@ -176,15 +201,20 @@ class Cuts:
 
     def _stored(self, target: str) -> bytes:
         path = self._directory / target.removeprefix(TARGET)
-        return path.read_bytes() if path.exists() else b""
+        # With Redis the bytes may have been taken away from a server that died with its claim.
+        seized = [p for p in path.parent.glob(f"{path.name},*") if not p.name.endswith("~")]
+        for place in (path, *sorted(seized, key=lambda p: fence_of(str(p)), reverse=True)):
+            if place.exists():
+                return place.read_bytes()
+        return b""
 
     async def _look_at_unknown(self, load: Load, where: str) -> None:
         """What was never acknowledged may be there or not, but it must not be wrong."""
         known = {told.target for told in self._uploads}
         async with Connection(load.port) as connection:
-            for name in [n for n in os.listdir(self._directory) if not n.startswith(".")]:
-                target = TARGET + name.removesuffix(".info")
-                if target in known:
+            for name in os.listdir(self._directory):
+                target = TARGET + name.removesuffix(".info").partition(",")[0]
+                if target in known or name.startswith("."):
                     continue
                 known.add(target)
                 head = await connection.ask("HEAD", target)

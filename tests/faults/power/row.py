@@ -8,19 +8,46 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from tusd_py.interfaces import Durability
 
 from .cuts import Cuts
 from .promises import Tally
+from .volume import FILE_SYSTEMS
 
 # A cut takes half a second; a machine that is busy with other things needs more.
-_LONGEST_CUT_S = 20.0
+LONGEST_CUT_S = 20.0
 _START_S = 60.0
 
 
-def cut_power(kind: str, level: Durability, *, cuts: int, seed: int) -> Tally:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the power is cut of.
+
+    Attributes:
+        kind: of file system.
+        level: of durability.
+        redis: whether records are in Redis, on the same disk.
+    """
+
+    kind: str
+    level: Durability
+    redis: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.level}{'-redis' if self.redis else ''}"
+
+
+ROWS = (
+    *(Row(kind, level) for kind in FILE_SYSTEMS for level in Durability),
+    Row("ext4", Durability.COMPLETE, redis=True),
+    Row("xfs", Durability.ACK, redis=True),
+)
+
+
+def cut_power(row: Row, *, cuts: int, seed: int) -> Tally:
     """Cut the power of a server that often, and return what came of it.
 
     Whatever becomes of this process or the other, nothing stays mounted.
@@ -30,26 +57,28 @@ def cut_power(kind: str, level: Durability, *, cuts: int, seed: int) -> Tally:
     """
     with tempfile.TemporaryDirectory(prefix="cuts-") as folder:
         command = ["unshare", "--mount", "--kill-child", "--fork"]
-        command += [sys.executable, "-m", __name__, kind, level, str(cuts), str(seed), folder]
+        command += [sys.executable, "-m", __name__, row.kind, row.level, str(int(row.redis))]
         done = subprocess.run(
-            command,
+            [*command, str(cuts), str(seed), folder],
             stdout=subprocess.PIPE,
             text=True,
-            timeout=_START_S + cuts * _LONGEST_CUT_S,
+            timeout=_START_S + cuts * LONGEST_CUT_S,
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"cutting the power of {kind} ended with {done.returncode}")
+        raise RuntimeError(f"cutting the power of {row} ended with {done.returncode}")
     fields = json.loads(done.stdout)
     for name in ("acknowledged", "unpromised"):
         fields[name] = Counter(fields[name])
     return Tally(**fields)
 
 
-def _main(kind: str, level: str, cuts: str, seed: str, folder: str) -> None:
-    tally = Cuts(kind, Durability(level), int(seed), Path(folder)).run(int(cuts))
-    row = {field.name: getattr(tally, field.name) for field in dataclasses.fields(tally)}
-    json.dump(row, sys.stdout)
+def _main(kind: str, level: str, redis: str, cuts: str, seed: str, folder: str) -> None:
+    row = Cuts(kind, Durability(level), int(seed), Path(folder), redis=redis == "1")
+    tally = row.run(int(cuts))
+    json.dump(
+        {field.name: getattr(tally, field.name) for field in dataclasses.fields(tally)}, sys.stdout
+    )
 
 
 if __name__ == "__main__":
