@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Python, or says in one sentence how to get it.
 set -eu
-PATH=$PATH:/usr/sbin # where Debian has nginx and iptables
+PATH=$PATH:/usr/sbin # where Debian has nginx and mkfs and iptables
 
 need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 && return 0
@@ -18,6 +18,10 @@ need npm npm
 need redis-server redis-server
 need nginx nginx
 need openssl openssl
+need mkfs.ext4 e2fsprogs # file systems that lose their power
+need mkfs.xfs xfsprogs
+need unshare util-linux
+need mount mount
 need cc "gcc libc6-dev"
 need ip iproute2
 need iptables iptables

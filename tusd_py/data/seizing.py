@@ -93,6 +93,8 @@ def seize(old: str, new: str, offset: int) -> None:
                     _copy(file, new, offset)
                     _unlink_if_same(file, place)
                 elif _is_named(file, place):
+                    if file.found.st_size > offset:  # never committed, and maybe never written
+                        os.ftruncate(file.fd, offset)
                     os.rename(place, new)
                 else:
                     continue  # somebody else seized it in between: look for it again

@@ -261,11 +261,17 @@ class RedisOffsets:
         """Make of Redis' answer what the holder is to know, after a look at the data if need be."""
         _, record, offset, fence, seized, history, same = answer
         stored = parse_stored(record, offset, self._copies)
-        claim.granted(stored.upload, record, fence=int(fence), seized=seized == "1")
+        claim.granted(
+            stored.upload,
+            record,
+            fence=int(fence),
+            seized=seized == "1",
+            exact=stored.exact,
+        )
         self._keeper.keep(claim)
         if self._copies is None or (same == "1" and not is_of_earlier_boot(stored, self._copies)):
             if claim.fence % _FENCES_PER_COPY == 0:
-                await claim.write_copy()
+                await claim.write_copy(exact=stored.exact)
             return
         await self._verify(claim, stored, history, self._copies)
 
@@ -279,7 +285,9 @@ class RedisOffsets:
             raise UploadNotFound
         upload = found.upload
         fence = max(claim.fence, (found.fence or 0) + _FENCES_AFTER_LOSS)
-        record = format_stored(upload, copies)
+        # What lies behind the offset may be zeros; whoever stores bytes will cut it off.
+        exact = not upload.finished
+        record = format_stored(upload, copies, exact=exact)
         answer = await self._link.run(
             VERIFIED,
             claim.upload_id,
@@ -291,8 +299,8 @@ class RedisOffsets:
             str(fence),
         )
         claim.check(answer)
-        claim.granted(upload, record, fence=fence, seized=claim.seized)
-        await claim.write_copy()
+        claim.granted(upload, record, fence=fence, seized=claim.seized, exact=exact)
+        await claim.write_copy(exact=exact)
 
     # --- what crashes have left
 

@@ -107,9 +107,12 @@ class RedisClaim:
         assert self._upload is not None
         return self._upload
 
-    def granted(self, upload: Upload, record: str, *, fence: int, seized: bool) -> None:
+    def granted(
+        self, upload: Upload, record: str, *, fence: int, seized: bool, exact: bool = False
+    ) -> None:
         """Note what came with the claim."""
         self._upload = upload
+        self._exact = exact
         self._record = record
         self.fence = fence
         # The bytes of a finished upload are never written to, whoever wakes up late.
@@ -129,7 +132,7 @@ class RedisClaim:
         if self._ended:
             raise ClaimLost
         before = self.upload
-        record = format_stored(upload, self._shared.copies)
+        record = format_stored(upload, self._shared.copies, exact=exact)
         moved = self.seized and upload.storage != before.storage
         self._seq += 1
         answer = await self._shared.link.run(

@@ -17,16 +17,20 @@ class Stored:
     Attributes:
         upload: with the offset that counts, unless the host was restarted.
         boot: the kernel run in which it was written; None when that does not matter.
+        exact: whether the copy may say that bytes behind the offset do not count: bytes that are
+            stored from now on do.
     """
 
     upload: Upload
     boot: str | None
+    exact: bool = False
 
 
-def format_stored(upload: Upload, copies: Copies | None) -> str:
-    """Return the text that is kept in Redis."""
+def format_stored(upload: Upload, copies: Copies | None, *, exact: bool = False) -> str:
+    """Return the text that is kept in Redis; for `exact` see `Stored`."""
     boot = None if copies is None else copies.written_boot
-    return format_record(Record(upload=upload, boot=boot)).decode()
+    exact_at = upload.offset if exact else None
+    return format_record(Record(upload=upload, boot=boot, exact_at=exact_at)).decode()
 
 
 def parse_stored(text: str, offset: str, copies: Copies | None) -> Stored:
@@ -39,7 +43,7 @@ def parse_stored(text: str, offset: str, copies: Copies | None) -> Stored:
     upload = replace(record.upload, offset=int(offset))
     if copies is not None and (place := copies.place_of(upload)) is not None:
         upload = replace(upload, storage={**upload.storage, "Path": place})
-    return Stored(upload, record.boot)
+    return Stored(upload, record.boot, record.exact_at is not None)
 
 
 def is_of_earlier_boot(stored: Stored, copies: Copies | None) -> bool:

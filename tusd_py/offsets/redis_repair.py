@@ -94,7 +94,7 @@ class Repair:
         answer = await self._shared.link.run(
             REBUILD,
             upload_id,
-            format_stored(upload, copies),
+            format_stored(upload, copies, exact=not upload.finished),  # whatever the copy says
             str(upload.offset),
             str(copy.fence or 0),
             "" if copy.fence is None else "lost",

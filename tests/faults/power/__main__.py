@@ -23,13 +23,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # noqa: S311
     parser.add_argument("--write-table", action="store_true", help="into the documentation, too")
     given = parser.parse_args()
+    kinds, levels = given.fs or FILE_SYSTEMS, given.level or list(Durability)
     tallies = {}
     for row in ROWS:
-        if row.kind not in (given.fs or FILE_SYSTEMS) or row.level not in (
-            given.level or Durability
-        ):
-            continue
-        if given.redis and not row.redis:
+        if row.kind not in kinds or row.level not in levels or row.redis < given.redis:
             continue
         tallies[row] = tally = cut_power(row, cuts=given.cuts, seed=given.seed)
         print(f"{row}: {tally.cuts} cuts in {tally.seconds:.0f} s, {dict(tally.acknowledged)}")

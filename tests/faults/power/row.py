@@ -73,13 +73,13 @@ def cut_power(row: Row, *, cuts: int, seed: int) -> Tally:
     return Tally(**fields)
 
 
-def _main(kind: str, level: str, redis: str, cuts: str, seed: str, folder: str) -> None:
+def _main() -> None:
+    kind, level, redis, cuts, seed, folder = sys.argv[1:]
     row = Cuts(kind, Durability(level), int(seed), Path(folder), redis=redis == "1")
     tally = row.run(int(cuts))
-    json.dump(
-        {field.name: getattr(tally, field.name) for field in dataclasses.fields(tally)}, sys.stdout
-    )
+    names = [field.name for field in dataclasses.fields(tally)]
+    json.dump({name: getattr(tally, name) for name in names}, sys.stdout)
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main()

@@ -106,6 +106,7 @@ class Volume:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}  # where Debian has mkfs
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
     if done.returncode:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -238,6 +238,26 @@ async def test_after_a_power_cut_only_checkpoints_count(start: StartNode, direct
     assert (await after.get(ID)).offset == 5
 
 
+async def test_a_tail_of_zeros_never_counts_whoever_is_lost(
+    start: StartNode, server: RedisServer, directory: Path
+) -> None:
+    """A look after a power cut believes no more than the checkpoint, even if Redis is lost then."""
+    store = await start(boot="one")
+    upload = await add(store, directory, data=b"1234\0\0\0")
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(replace(upload, offset=7, checkpoint=4), durable=True)
+    after = await start(boot="two")
+    async with after.claim(ID, timeout_s=0) as claim:
+        assert claim.upload.offset == 4
+    server.ask("FLUSHALL")
+    assert (await after.get(ID)).offset == 4
+    (directory / ID).write_bytes(b"12345")
+    async with after.claim(ID, timeout_s=0) as claim:
+        await claim.save(replace(claim.upload, offset=5))
+    server.ask("FLUSHALL")
+    assert (await after.get(ID)).offset == 5
+
+
 async def test_bytes_that_redis_vouches_for_are_missed(start: StartNode, directory: Path) -> None:
     """F18: fewer bytes than a checkpoint promised mean damage, never a lower offset."""
     store = await start(boot="one")
