@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.hooks import EVENT_ID, UPLOAD, event
 from tusd_py.hooks.payload import HookError, format_payload, parse_reply
 from tusd_py.interfaces import HookReply, HookType, Operation, RequestInfo, ResponseChange
-from tusd_py.protocol.metadata import Metadata
+from tusd_py.protocol.metadata import Metadata, format_metadata
 from tusd_py.protocol.model import Final, Partial, Upload, UploadId
 
 # What tusd v2 writes into the standard input of a command, byte for byte.
@@ -130,6 +133,16 @@ def test_what_nobody_asked_for_has_an_empty_request() -> None:
     assert told["Event"]["HTTPRequest"] == empty
 
 
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    """As with tusd: strict receivers would not read half a surrogate pair."""
+    told = RequestInfo(
+        method="POST", uri="/\udcff", remote="", headers={"X": ["caf\u00e9 \udce9\udcff"]}
+    )
+    asked = sent(format_payload(replace(event(), request=told)))["Event"]["HTTPRequest"]
+    assert asked["Header"] == {"X": ["caf\u00e9 \ufffd\ufffd"]}
+    assert asked["URI"] == "/\ufffd"
+
+
 # --- replies
 
 
@@ -208,3 +221,50 @@ def test_what_is_no_reply_is_a_failure(content: bytes) -> None:
     with pytest.raises(HookError) as failure:
         parse_reply(HookType.PRE_CREATE, content)
     assert "yes" not in str(failure.value)
+
+
+# --- whatever comes
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["HTTPResponse", "statuscode", "BODY", "Header", "RejectUpload", "id"])
+            | st.sampled_from(["ChangeFileInfo", "MetaData", "Storage", "Path", "StopUpload"])
+            | st.text(),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.binary(max_size=200) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
+def test_every_reply_is_understood_or_refused(content: bytes) -> None:
+    """No reply ends in anything but a `HookReply` or a `HookError`."""
+    with contextlib.suppress(HookError):
+        assert isinstance(parse_reply(HookType.PRE_CREATE, content), HookReply)
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.binary(), max_size=4),
+    st.text(),
+    st.sampled_from(HookType),
+)
+def test_every_payload_is_one_line_of_json(
+    metadata: dict[str, bytes], value: str, kind: HookType
+) -> None:
+    """Whatever a client sent, it stays inside of its strings."""
+    assert event().request is not None
+    request = replace(event().request, headers={"X": [value]})  # type: ignore[type-var]
+    upload = replace(UPLOAD, metadata=format_metadata(metadata))
+    text = format_payload(replace(event(kind, upload), request=request))
+    assert text.isascii()
+    assert "\n" not in text
+    told = sent(text)["Event"]
+    assert told["HTTPRequest"]["Header"] == {"X": [value]}
+    assert told["Upload"]["MetaData"] == {
+        k: v.decode(errors="replace") for k, v in metadata.items()
+    }

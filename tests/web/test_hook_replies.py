@@ -211,6 +211,16 @@ async def test_headers_cannot_be_smuggled(
     assert (await client.head("/tom", headers=V)).status == 404
 
 
+async def test_what_is_no_text_is_found_in_time(aiohttp_client: MakeClient) -> None:
+    """Half a surrogate pair cannot be sent; that is known before anything is created."""
+    half = "\ud800"
+    for change in (ResponseChange(body=half), ResponseChange(headers={"X-A": half})):
+        reply = HookReply(id="tom", response=change)
+        client = await aiohttp_client(memory_app(hooks={"pre-create": replying(reply)}))
+        assert (await client.post("/", headers=FIVE)).status == 500
+        assert (await client.head("/tom", headers=V)).status == 404
+
+
 @pytest.mark.parametrize("name", ["Connection", "transfer-encoding", "Content-Length", "TE"])
 async def test_framing_is_not_theirs(aiohttp_client: MakeClient, name: str) -> None:
     """Headers of the connection are left out, and the next request finds all well."""

@@ -66,10 +66,19 @@ def _request(request: RequestInfo | None) -> Mapping[str, Any]:
         return {"Method": "", "URI": "", "RemoteAddr": "", "Header": {}}
     return {
         "Method": request.method,
-        "URI": request.uri,
+        "URI": _text(request.uri),
         "RemoteAddr": _address(request),
-        "Header": {name: list(values) for name, values in request.headers.items()},
+        "Header": {
+            name: [_text(value) for value in values] for name, values in request.headers.items()
+        },
     }
+
+
+def _text(value: str) -> str:
+    """Replace bytes that are not UTF-8, as Go does; the HTTP parser keeps them as surrogates."""
+    if value.isascii():
+        return value
+    return value.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _address(request: RequestInfo) -> str:

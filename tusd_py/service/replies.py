@@ -53,11 +53,14 @@ def checked_response(change: ResponseChange, *, refused: bool) -> ResponseChange
         refused: the answer is that of a refusal, which must not look like success.
 
     Raises:
-        InternalError: a header is none, and may be an attack.
+        InternalError: a header is none, and may be an attack; or what is said is no text.
     """
+    if change.body is not None and not _can_be_sent(change.body):
+        raise InternalError
     headers = {}
     for name, value in change.headers.items():
-        if not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+        is_field = _TOKEN.fullmatch(name) and _FIELD_VALUE.fullmatch(value)
+        if not is_field or not _can_be_sent(value):
             raise InternalError
         if _NOT_THEIRS.fullmatch(name):
             _log.warning("HookHeaderIgnored", extra={"header": name})
@@ -68,3 +71,12 @@ def checked_response(change: ResponseChange, *, refused: bool) -> ResponseChange
         _log.warning("HookStatusIgnored", extra={"status": status})
         status = None
     return ResponseChange(status=status, body=change.body, headers=headers)
+
+
+def _can_be_sent(text: str) -> bool:
+    """Whether it is text: a half of a surrogate pair, which Python allows, is not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -28,6 +28,11 @@ ON_A_CONNECTION = "tests/web/test_connection.py::"
 EXPIRY = "tests/service/test_expiry.py::"
 FUZZ = "tests/fuzz/test_parsers.py::"
 DOWNLOAD = "tests/web/test_download.py::"
+HOOK_REPLIES = "tests/web/test_hook_replies.py::"
+HOOK_SETTINGS = "tests/program/test_hooks.py::"
+HTTP_HOOKS = "tests/hooks/test_http.py::"
+COMMAND_HOOKS = "tests/hooks/test_command.py::"
+SIGNING = "tests/hooks/test_signing.py::"
 
 # --- lengths, offsets and other numbers
 ROWS: dict[str, tuple[str, ...]] = {
@@ -287,6 +292,40 @@ ROWS: dict[str, tuple[str, ...]] = {
     "A93 Tus-Resumable": (STATE + "test_another_version_does_nothing",),
     "A94 Content-Type": (STATE + "test_another_content_type_is_refused",),
     "A95 a lost 201": (EXPIRY + "test_a_sweep_removes_what_has_expired",),
+    # --- hooks
+    "A96 a URL that leads elsewhere": (HOOK_SETTINGS + "test_hooks_go_over_http_only",),
+    "A97 redirects": (HTTP_HOOKS + "test_redirects_are_not_followed",),
+    "A98 replies without end": (
+        HTTP_HOOKS + "test_a_reply_that_never_ends_is_cut",
+        HTTP_HOOKS + "test_time_is_limited",
+        HTTP_HOOKS + "test_a_bomb_stays_packed",
+        COMMAND_HOOKS + "test_output_is_limited",
+        COMMAND_HOOKS + "test_time_is_limited_for_all_of_the_group",
+    ),
+    "A99 forgery and replay": (
+        SIGNING + "test_nothing_can_be_changed",
+        SIGNING + "test_a_replay_is_too_old",
+        SIGNING + "test_both_secrets_are_good_during_a_rotation",
+    ),
+    "A100 a hook that fails": (
+        HOOK_REPLIES + "test_who_cannot_be_asked_has_not_agreed",
+        "tests/contracts/test_hooks.py::test_a_failure_is_no_consent",
+    ),
+    "A101 replies that cannot be": (
+        HOOK_REPLIES + "test_no_place_is_outside",
+        HOOK_REPLIES + "test_a_taken_id_is_not_given_again",
+        HOOK_REPLIES + "test_headers_cannot_be_smuggled",
+        HOOK_REPLIES + "test_metadata_of_a_hook_is_checked",
+        OWNERS + "test_an_id_that_is_none_is_the_hook_s_fault",
+    ),
+    "A102 secrets": (
+        HTTP_HOOKS + "test_headers_are_forwarded_by_a_list",
+        HTTP_HOOKS + "test_errors_tell_no_secrets",
+        HOOK_SETTINGS + "test_a_bad_secret_is_found_and_kept",
+        HOOK_SETTINGS + "test_a_life_is_told_by_all_means",
+        COMMAND_HOOKS + "test_commands_do_not_see_our_settings",
+    ),
+    "A103 metacharacters": (COMMAND_HOOKS + "test_nothing_of_a_client_is_a_command",),
 }
 
 WITHOUT: dict[str, str] = {

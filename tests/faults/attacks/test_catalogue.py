@@ -12,13 +12,13 @@ from .catalogue import ROWS, WITHOUT
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# The numbers of the catalogue, by section; hooks (A96 to A103) have one of their own.
+# The numbers of the catalogue, by section.
 NUMBERS = {
     *(f"A{n:02d}" for n in itertools.chain(range(1, 17), range(20, 30), range(30, 40))),
     *(f"A3{letter}" for letter in "abcdefghi"),
     *(f"A{n}" for n in itertools.chain(range(40, 60), range(60, 68), range(70, 76))),
     "A5a",
-    *(f"A{n}" for n in itertools.chain(range(80, 90), range(90, 96))),
+    *(f"A{n}" for n in itertools.chain(range(80, 90), range(90, 104))),
     *(f"A8{letter}" for letter in "abcdefgh"),
 }
 
