@@ -22,7 +22,7 @@ from tusd_py.protocol.errors import (
 )
 from tusd_py.protocol.model import Final, Limits, Partial, Upload, UploadId
 
-from .conftest import EXPIRE_AFTER_S, SOON_S, House
+from .conftest import EXPIRE_AFTER_S, REQUEST, SOON_S, House
 
 
 class HeldData(MemoryData):
@@ -62,10 +62,24 @@ async def test_complete_parts_are_joined_at_once(house: House) -> None:
     assert await house.content(first) == b"abc"
 
 
-async def test_hooks_of_a_join_come_from_the_server_itself(house: House) -> None:
-    """Nobody asked for it just then, so there is no request."""
+async def test_hooks_of_a_join_tell_who_asked_for_it(house: House) -> None:
+    """As with tusd it is the POST of the final upload, while that is under way."""
     await house.final(await house.part(b"abc"))
-    assert [event.request is None for event in house.hooks.events[-2:]] == [True, True]
+    assert [event.type.value for event in house.hooks.events[-2:]] == ["pre-finish", "post-finish"]
+    assert [event.request for event in house.hooks.events[-2:]] == [REQUEST, REQUEST]
+
+
+async def test_hooks_of_a_late_join_come_from_the_server_itself(house: House) -> None:
+    """Nobody asked for it just then, so there is no request."""
+    part = await house.part(b"abc", cut=1)
+    final = await house.final(part)
+    await house.append(part, b"bc")
+    await house.wait_finished(final)
+    told = [event for event in house.hooks.events if event.upload.id == final.id]
+    assert [(event.type.value, event.request) for event in told[-2:]] == [
+        ("pre-finish", None),
+        ("post-finish", None),
+    ]
 
 
 async def test_only_parts_can_be_joined(house: House) -> None:

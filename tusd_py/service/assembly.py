@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..interfaces import Claim, DataStore, OffsetStore
+from ..interfaces import Claim, DataStore, OffsetStore, RequestInfo
 from ..protocol.errors import (
     BytesBusy,
     ClaimLost,
@@ -56,13 +56,13 @@ class Assembly:
         self._waiting: dict[UploadId, set[UploadId]] = {}  # part -> finals made of it
         self._closed = False
 
-    async def begin(self, final: Upload, wait_s: float) -> Upload:
+    async def begin(self, final: Upload, wait_s: float, request: RequestInfo) -> Upload:
         """Join the parts of a new final upload; return it as it is after `wait_s` seconds.
 
         Raises:
             InsufficientStorage, StoreUnavailable: joining failed in that time; it is removed.
         """
-        task = self._tasks.get(final.id) or self._start(final.id)
+        task = self._tasks.get(final.id) or self._start(final.id, request)
         done, _ = await asyncio.wait([task], timeout=wait_s)
         # Locked: another process found it already and joins it, or terminates it.
         if not done or task.cancelled() or isinstance(task.exception(), _ELSEWHERE):
@@ -98,8 +98,10 @@ class Assembly:
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    def _start(self, final_id: UploadId) -> asyncio.Task[Upload]:
-        task = asyncio.create_task(self._assemble(final_id), name=f"assemble {final_id}")
+    def _start(
+        self, final_id: UploadId, request: RequestInfo | None = None
+    ) -> asyncio.Task[Upload]:
+        task = asyncio.create_task(self._assemble(final_id, request), name=f"assemble {final_id}")
         self._tasks[final_id] = task
         task.add_done_callback(lambda done: self._ended(final_id, done))
         return task
@@ -114,7 +116,7 @@ class Assembly:
         if error is not None:
             _log.error("AssemblyError", extra={"id": final_id}, exc_info=error)
 
-    async def _assemble(self, final_id: UploadId) -> Upload:
+    async def _assemble(self, final_id: UploadId, request: RequestInfo | None) -> Upload:
         """Join the parts if all of them are complete; return the final as it is then."""
         # No disturbing: whoever holds it either assembles it too or terminates it.
         async with self._room, self._offsets.claim(final_id, timeout_s=0) as claim:
@@ -141,7 +143,7 @@ class Assembly:
                 await self._custody.retake(claim)
                 length = await self._concatenate(claim, parts)
             joined = replace(claim.upload, offset=length, length=length, expires_at=None)
-            await self._completion.complete(claim, joined, None, release=True)
+            await self._completion.complete(claim, joined, request, release=True)
             return claim.upload
 
     async def _concatenate(self, claim: Claim, parts: Sequence[Upload]) -> int:

@@ -66,7 +66,8 @@ class Completion:
             raise
         try:
             await self._keeping.types.check_stored(upload)
-            await self._gate.confirm(upload, request)
+            if not isinstance(upload.kind, Final):  # its parts have arrived long since
+                await self._gate.confirm(upload, request)
             await self._asker.before_finish(upload, request)
         except Exception:
             # The bytes are there nevertheless, but for no longer than before.

@@ -177,7 +177,7 @@ class Uploads:
         if first.finished:
             self._completion.note(first)
         if isinstance(first.kind, Final):
-            return Created(await self._assembly.begin(first, self._policy.assembly_wait_s))
+            return Created(await self._assembly.begin(first, self._policy.assembly_wait_s, request))
         if not first.finished and (whole is None or first.complete):
             first = await self._receive_first(first, create.body, body, whole, request)
         if first.finished:
