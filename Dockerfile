@@ -1,10 +1,11 @@
 # The image serves uploads from /srv/uploads on port 8080, as an ordinary user.
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE constraints.txt ./
-COPY tusd_py ./tusd_py
+COPY pyproject.toml README.md LICENSE constraints.txt requirements.lock ./
 RUN python -m venv /opt/tusd-py \
- && /opt/tusd-py/bin/pip install --no-cache-dir --constraint constraints.txt .
+ && /opt/tusd-py/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY tusd_py ./tusd_py
+RUN PIP_CONSTRAINT=constraints.txt /opt/tusd-py/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim
 RUN useradd --uid 1000 --create-home --shell /usr/sbin/nologin tusd \

@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean \
-	bench bench-docs
+	bench bench-docs sabotage audit bandit sbom wheel lock
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -58,10 +58,35 @@ bench: $(STAMPS)/dev $(STAMPS)/peers ## speed beside other servers (BENCH_ARGS=-
 bench-docs: $(STAMPS)/dev ## write the page about speed from what make bench has measured
 	$(BIN)/python -m tests.benchmarks --docs $(BENCH_ARGS)
 
+sabotage: $(STAMPS)/dev tools ## break the server in small ways; each has to make a test fail
+	$(BIN)/python -m tests.sabotage
+
+audit: bandit $(STAMPS)/supply ## look for known faults in dependencies and for unsafe code in ours
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement constraints.txt || { echo "Nothing is known to be safe: a fault was \
+	found, or the database of faults could not be asked (it needs the internet)." >&2; exit 1; }
+
+bandit: $(STAMPS)/supply
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tusd_py
+
+sbom: $(STAMPS)/supply ## list what a server consists of: build/sbom.cdx.json (CycloneDX)
+	@mkdir -p build
+	$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --of JSON -o build/sbom.cdx.json
+
+wheel: $(STAMPS)/dev ## build dist/*.whl twice and compare: the same source is the same file
+	$(BIN)/python scripts/build_wheel.py
+
+lock: $(STAMPS)/supply ## write requirements.lock: what constraints.txt pins for the server, with hashes
+	$(BIN)/pip-compile --quiet --generate-hashes --no-header --no-annotate --no-emit-options \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
+		--constraint constraints.txt --output-file requirements.lock pyproject.toml
+	@sed -i '1i # What constraints.txt pins for the server itself, with hashes: pip install --require-hashes. Renew with `make lock`.' requirements.lock
+
 constraints: ## pin the newest versions that fit pyproject.toml
 	rm -rf $(VENV) $(STAMPS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev,bench]'
+	$(BIN)/pip install --quiet --editable '.[dev,bench,supply]'
 	head -1 constraints.txt > constraints.new
 	$(BIN)/pip freeze --exclude-editable | grep -v ' @ ' >> constraints.new
 	mv constraints.new constraints.txt
@@ -79,6 +104,10 @@ $(STAMPS)/run: pyproject.toml constraints.txt | $(BIN)/python
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
+
+$(STAMPS)/supply: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench,supply]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run $(STAMPS)/dev
 
 $(STAMPS)/npm: tests/e2e/package.json | tools
 	cd tests/e2e && npm install --no-package-lock --no-fund --no-audit --loglevel=error

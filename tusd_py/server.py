@@ -102,7 +102,7 @@ def upload_url(settings: Settings, sock: socket.socket) -> str:
     if settings.unix_sock is not None:
         return f"{scheme}+unix:{settings.unix_sock}:{settings.base_path}"
     host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound  # nosec B104
         host = "localhost"
     host = f"[{host}]" if ":" in host else host
     return f"{scheme}://{host}:{port}{settings.base_path}"

@@ -146,3 +146,15 @@ async def test_a_planted_link_is_not_seized(fenced: DiskData, tmp_path: Path) ->
     os.link(path_of(upload), tmp_path / "elsewhere")
     with pytest.raises(UploadDamaged):
         await fenced.seize(upload, 2)
+
+
+async def test_a_file_with_a_second_name_is_left_alone(disk: DiskData, tmp_path: Path) -> None:
+    """It is somebody else's, too: nothing of it is cut off, and nothing is written to it."""
+    upload = await create(disk)
+    canary = tmp_path / "canary"
+    canary.write_bytes(b"canary")
+    os.unlink(path_of(upload))
+    os.link(canary, path_of(upload))
+    with pytest.raises(UploadDamaged):
+        await append(disk, upload, b"12345")
+    assert canary.read_bytes() == b"canary"

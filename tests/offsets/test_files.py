@@ -474,3 +474,15 @@ async def test_what_is_told_while_it_is_synced_is_synced_first(
     calls.clear()
     await store.get(ID)
     assert calls == []
+
+
+async def test_a_record_that_says_the_same_is_synced_all_the_same(
+    store: FileOffsets, directory: Path, calls: list[str]
+) -> None:
+    """It may have been written in a hurry, when nothing was promised yet."""
+    await add(store, directory, UPLOAD)
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(replace(claim.upload, length=5))
+        calls.clear()
+        await claim.save(claim.upload, durable=True)
+    assert calls == ["sync file", "rename", "sync directory"]

@@ -38,7 +38,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     host: str = Field(
-        "0.0.0.0",  # noqa: S104 - tusd's default; the README says how to bind less
+        "0.0.0.0",  # noqa: S104 - tusd's default; the README says how to bind less  # nosec B104
         title="Listening",
         description="address to listen on",
     )

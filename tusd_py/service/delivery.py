@@ -34,7 +34,7 @@ class Patience:
     def pause_s(self, attempts: int) -> float:
         """Return how long to wait after that many failures; not the same for all that failed."""
         longest = min(self.longest_pause_s, self.first_pause_s * 2 ** min(attempts - 1, 30))
-        return float(longest * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret about it
+        return float(longest * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret  # nosec B311
 
 
 class Delivery:

@@ -1,0 +1,1 @@
+"""Small harmful changes to the server, each of which has to make a test fail."""

@@ -1,0 +1,499 @@
+"""The list: what is broken, where, and which tests have to notice.
+
+I1 to I36 are the invariants that the tests of this project are written for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One sabotage.
+
+    Attributes:
+        name: says what is broken.
+        invariant: that does not hold any more.
+        file: below the repository.
+        old: text that is there exactly once.
+        new: what is there instead.
+        tests: arguments for pytest, so few that they take seconds; one of them has to fail.
+    """
+
+    name: str
+    invariant: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+_LUA: Final = "tusd_py/offsets/redis_scripts.py"
+
+ACTS: Final = (
+    # --- what is acknowledged is on disk
+    Act(
+        name="data are not synced at the end of a body",
+        invariant="I6",
+        file="tusd_py/data/session.py",
+        old="os.fdatasync(self._fd)",
+        new="pass",
+        tests=("tests/data/test_disk.py::test_syncs_come_when_they_are_asked_for",),
+    ),
+    Act(
+        name="the bytes of a finished upload are not synced",
+        invariant="I6",
+        file="tusd_py/data/disk.py",
+        old="os.fdatasync(file.fd)",
+        new="pass",
+        tests=("tests/data/test_disk.py::test_syncs_come_when_they_are_asked_for",),
+    ),
+    Act(
+        name="directories are not synced",
+        invariant="I16",
+        file="tusd_py/filesystem/calls.py",
+        old="        os.fsync(fd)\n",
+        new="        pass\n",
+        tests=("tests/filesystem/test_calls.py::test_parents_are_synced_up_to_the_root",),
+    ),
+    Act(
+        name="a new record is not synced",
+        invariant="I7",
+        file="tusd_py/filesystem/new_files.py",
+        old="os.fsync(file.fd)",
+        new="pass",
+        tests=(
+            "tests/offsets/test_files.py::test_a_durable_record_is_synced_before_and_after_it_is_named",
+        ),
+    ),
+    Act(
+        name="a record that says the same again is not synced",
+        invariant="I7",
+        file="tusd_py/offsets/directory.py",
+        old="if content == locked.content and not durable:",
+        new="if content == locked.content:",
+        tests=(
+            "tests/offsets/test_files.py::test_a_record_that_says_the_same_is_synced_all_the_same",
+        ),
+    ),
+    Act(
+        name="the directory is not synced after a removal",
+        invariant="I11",
+        file="tusd_py/offsets/directory.py",
+        old="            sync_directory(os.path.dirname(path))\n",
+        new="",
+        tests=("tests/offsets/test_files.py::test_a_removal_is_synced",),
+    ),
+    Act(
+        name="an upload is finished before its bytes are",
+        invariant="I7",
+        file="tusd_py/service/completion.py",
+        old="            await self.make_final(upload)\n        except (Ins",
+        new="            pass\n        except (Ins",
+        tests=("tests/service/test_completion.py",),
+    ),
+    Act(
+        name="an offset is acknowledged before the write has ended",
+        invariant="I7",
+        file="tusd_py/data/session.py",
+        old="            await self._run(self._write, buffers)\n        return self._stored",
+        new="            self._run.submit(self._write, buffers)\n"
+        "        return self._stored + size",
+        tests=("tests/contracts/test_data_store.py",),
+    ),
+    Act(
+        name="bytes are believed although their sync failed",
+        invariant="I9",
+        file="tusd_py/data/session.py",
+        old="            self._truncate(self._durable)\n",
+        new="",
+        tests=("tests/data/test_disk.py::test_bytes_whose_sync_failed_are_dropped",),
+    ),
+    Act(
+        name="the size counts after a reboot",
+        invariant="I1",
+        file="tusd_py/offsets/records.py",
+        old="if self.boot is not None and self.boot != boot:",
+        new="if False:",
+        tests=("tests/offsets/test_files.py::test_only_the_checkpoint_counts_after_a_reboot",),
+    ),
+    Act(
+        name="a short write is taken for a whole one",
+        invariant="I10",
+        file="tusd_py/filesystem/calls.py",
+        old="            rest[0] = rest[0][written:]",
+        new="            rest.pop(0)",
+        tests=("tests/filesystem/test_calls.py",),
+    ),
+    # --- one writer
+    Act(
+        name="nobody waits for his turn",
+        invariant="I4",
+        file="tusd_py/offsets/turns.py",
+        old="await _wait_granted(turn, timeout_s)",
+        new="pass",
+        tests=("tests/offsets/test_turns.py", "tests/contracts/test_claims.py"),
+    ),
+    Act(
+        name="records are not locked between processes",
+        invariant="I4",
+        file="tusd_py/offsets/directory.py",
+        old="if not try_lock(file):",
+        new="if False:",
+        tests=("tests/offsets/test_files.py::test_the_lock_moves_along_with_the_record",),
+    ),
+    Act(
+        name="a lock on a record that was replaced counts",
+        invariant="I4",
+        file="tusd_py/offsets/directory.py",
+        old="if self._is_current(upload_id, file):",
+        new="if True:",
+        tests=("tests/offsets/test_files.py::test_a_lock_on_the_old_record_is_no_claim",),
+    ),
+    Act(
+        name="cancelled requests do not wait for their threads",
+        invariant="I28",
+        file="tusd_py/filesystem/lanes.py",
+        old="        return False\n\n\nclass Lanes",
+        new="        return super().cancel(msg)\n\n\nclass Lanes",
+        tests=("tests/filesystem/test_lanes.py",),
+    ),
+    Act(
+        name="a session is left while its thread writes",
+        invariant="I28",
+        file="tusd_py/data/session.py",
+        old="with contextlib.suppress(TusError):\n"
+        "                await self._settle()\n        finally:",
+        new="pass\n        finally:",
+        tests=("tests/data/test_disk.py::test_a_session_that_is_left_closes_its_file",),
+    ),
+    Act(
+        name="bytes are not taken from a holder that vanished",
+        invariant="I5",
+        file="tusd_py/service/custody.py",
+        old="if claim.seized:",
+        new="if False:",
+        tests=("tests/service/test_custody.py",),
+    ),
+    Act(
+        name="a writer does not see that its file has another name",
+        invariant="I5",
+        file="tusd_py/data/seizing.py",
+        old="        if not _is_named(file, path):\n            raise ClaimLost",
+        new="        pass",
+        tests=("tests/data/test_fencing.py",),
+    ),
+    Act(
+        name="what was written to a file without a name counts",
+        invariant="I5",
+        file="tusd_py/data/session.py",
+        old="if self._fenced and is_taken_away(fd):",
+        new="if False:",
+        tests=("tests/data/test_fencing.py",),
+    ),
+    # --- fences in Redis, one act for each script
+    Act(
+        name="CREATE takes an id that is there",
+        invariant="I5",
+        file=_LUA,
+        old="if h[1] then return {'exists'} end",
+        new="",
+        tests=("tests/offsets/redis/test_fences.py",),
+    ),
+    Act(
+        name="CLAIM takes what somebody holds",
+        invariant="I4",
+        file=_LUA,
+        old="if live and live ~= ARGV[3] then",
+        new="if false then",
+        tests=(
+            "tests/offsets/redis/test_claims.py::test_without_patience_no_other_node_is_disturbed",
+        ),
+    ),
+    Act(
+        name="CLAIM does not count on",
+        invariant="I5",
+        file=_LUA,
+        old="  redis.call('HINCRBY', hash, 'fence', '1')\n  h[3]",
+        new="  h[3]",
+        tests=("tests/offsets/redis/test_claims.py::test_fences_only_grow",),
+    ),
+    Act(
+        name="SAVE does not look at holder and fence",
+        invariant="I5",
+        file=_LUA,
+        old="if h[1] ~= ARGV[3] or h[2] ~= ARGV[4] then return {'lost'} end\n-- What was",
+        new="-- What was",
+        tests=(
+            "tests/offsets/redis/test_claims.py::test_after_its_lease_a_dead_holder_holds_nothing",
+        ),
+    ),
+    Act(
+        name="SAVE lets an earlier save undo a later one",
+        invariant="I24",
+        file=_LUA,
+        old="if tonumber(ARGV[6]) > tonumber(h[3]) then",
+        new="if true then",
+        tests=(
+            "tests/offsets/redis/test_claims.py::test_a_save_that_was_overtaken_changes_nothing",
+        ),
+    ),
+    Act(
+        name="RENEW does not look at the holder",
+        invariant="I5",
+        file=_LUA,
+        old="if h[1] ~= ARGV[3] then return {'lost'} end\nredis.call('SET', claim",
+        new="redis.call('SET', claim",
+        tests=("tests/offsets/redis/test_claims.py::test_a_lost_claim_is_noticed",),
+    ),
+    Act(
+        name="RELEASE does not look at the holder",
+        invariant="I5",
+        file=_LUA,
+        old="if h[1] == ARGV[3] then\n  redis.call('HDEL'",
+        new="if true then\n  redis.call('HDEL'",
+        tests=("tests/offsets/redis/test_fences.py",),
+    ),
+    Act(
+        name="REMOVE does not look at holder and fence",
+        invariant="I5",
+        file=_LUA,
+        old="if not ours or (ARGV[4] ~= '' and h[2] ~= ARGV[4]) then return {'lost'} end",
+        new="",
+        tests=("tests/offsets/redis/test_fences.py",),
+    ),
+    Act(
+        name="REMOVE leaves no mark",
+        invariant="I11",
+        file=_LUA,
+        old="redis.call('SET', gone, h[2] .. ':' .. ARGV[3], 'EX', ARGV[5])\n",
+        new="",
+        tests=("tests/offsets/redis/test_fences.py",),
+    ),
+    Act(
+        name="VERIFIED does not look at the holder",
+        invariant="I5",
+        file=_LUA,
+        old="if h[1] ~= ARGV[3] then return {'lost'} end\nif h[2]",
+        new="if h[2]",
+        tests=("tests/offsets/redis/test_fences.py",),
+    ),
+    Act(
+        name="REBUILD brings terminated uploads back",
+        invariant="I11",
+        file=_LUA,
+        old="if redis.call('EXISTS', gone) == 1 then return {'gone'} end",
+        new="",
+        tests=("tests/offsets/redis/test_fences.py",),
+    ),
+    # --- offsets and bytes
+    Act(
+        name="the tail is not cut before bytes are appended",
+        invariant="I8",
+        file="tusd_py/data/session.py",
+        old="    if size > offset:\n",
+        new="    if False:\n",
+        tests=("tests/contracts/test_data_store.py",),
+    ),
+    Act(
+        name="offsets are not compared",
+        invariant="I3",
+        file="tusd_py/protocol/rules.py",
+        old="if append.offset != upload.offset:",
+        new="if False:",
+        tests=("tests/protocol/test_rules.py",),
+    ),
+    Act(
+        name="bytes beyond the length are stored",
+        invariant="I15",
+        file="tusd_py/service/transfer.py",
+        old="if self.received > self._plan.room:",
+        new="if False:",
+        tests=("tests/service/test_transfer.py",),
+    ),
+    Act(
+        name="a length can change",
+        invariant="I15",
+        file="tusd_py/protocol/rules.py",
+        old="    if upload.length is not None:\n        raise InvalidUploadLength",
+        new="    if False:\n        raise InvalidUploadLength",
+        tests=("tests/protocol/test_rules.py",),
+    ),
+    Act(
+        name="checksums are not compared",
+        invariant="I19",
+        file="tusd_py/service/transfer.py",
+        old="            raise ChecksumMismatch",
+        new="            pass",
+        tests=("tests/service/test_transfer.py",),
+    ),
+    Act(
+        name="bytes with a wrong checksum stay",
+        invariant="I19",
+        file="tusd_py/service/transfer.py",
+        old="            if not verified:",
+        new="            if False:",
+        tests=("tests/service/test_transfer.py",),
+    ),
+    Act(
+        name="bytes that were never verified count after a crash",
+        invariant="I19",
+        file="tusd_py/service/transfer.py",
+        old="        await self._claim.save(self._plan.upload, exact=True)\n",
+        new="",
+        tests=("tests/service/test_on_disk.py::test_unverified_bytes_do_not_survive_the_process",),
+    ),
+    Act(
+        name="parts are joined before all of them are complete",
+        invariant="I20",
+        file="tusd_py/protocol/rules.py",
+        old="if not all(part.complete for part in parts):",
+        new="if False:",
+        tests=("tests/protocol/test_rules.py", "tests/service/test_assembly.py"),
+    ),
+    # --- how long uploads stay
+    Act(
+        name="bytes do not put the end off",
+        invariant="I21",
+        file="tusd_py/protocol/rules.py",
+        old="return renew_expiry(upload, limits, now) if grew or completes else upload",
+        new="return upload",
+        tests=("tests/service/test_expiry.py",),
+    ),
+    Act(
+        name="an empty PATCH puts the end off",
+        invariant="I26",
+        file="tusd_py/protocol/rules.py",
+        old="return renew_expiry(upload, limits, now) if grew or completes else upload",
+        new="return renew_expiry(upload, limits, now)",
+        tests=("tests/service/test_expiry.py",),
+    ),
+    Act(
+        name="a sweep disturbs who is uploading",
+        invariant="I21",
+        file="tusd_py/service/uploads.py",
+        old="self._offsets.claim(upload_id, timeout_s=0) as",
+        new="self._offsets.claim(upload_id, timeout_s=9) as",
+        tests=("tests/service/test_expiry.py",),
+    ),
+    Act(
+        name="a sweep does not look at the time again under the claim",
+        invariant="I21",
+        file="tusd_py/service/uploads.py",
+        old="if not claim.upload.expired(self._policy.clock()):",
+        new="if False:",
+        tests=("tests/service/test_expiry.py",),
+    ),
+    Act(
+        name="an expired final is joined",
+        invariant="I21",
+        file="tusd_py/service/assembly.py",
+        old="if final.expired(self._keeping.clock()):",
+        new="if False:",
+        tests=("tests/service/test_expiry.py",),
+    ),
+    # --- files and names
+    Act(
+        name="a new file replaces one that is there",
+        invariant="I30",
+        file="tusd_py/filesystem/calls.py",
+        old="os.O_CREAT | os.O_EXCL |",
+        new="os.O_CREAT |",
+        tests=("tests/contracts/test_data_store.py",),
+    ),
+    Act(
+        name="a new name replaces one that is there",
+        invariant="I30",
+        file="tusd_py/filesystem/new_files.py",
+        old="            os.link(place, path)  # unlike rename, it never replaces\n"
+        "        finally:\n            os.unlink(place)",
+        new="            os.replace(place, path)\n        finally:\n            pass",
+        tests=("tests/contracts/test_offset_store.py::test_a_taken_id_is_refused",),
+    ),
+    Act(
+        name="symbolic links are followed",
+        invariant="I30",
+        file="tusd_py/filesystem/calls.py",
+        old="os.O_NOFOLLOW | ",
+        new="",
+        tests=("tests/data/test_disk.py",),
+    ),
+    Act(
+        name="files with a second name are written to",
+        invariant="I30",
+        file="tusd_py/data/session.py",
+        old="if file.found.st_nlink != 1:",
+        new="if False:",
+        tests=("tests/data/test_fencing.py::test_a_file_with_a_second_name_is_left_alone",),
+    ),
+    Act(
+        name="ids may begin with dots",
+        invariant="I30",
+        file="tusd_py/protocol/model.py",
+        old='_SEGMENT = r"[A-Za-z0-9_~-]',
+        new='_SEGMENT = r"[.A-Za-z0-9_~-]',
+        tests=("tests/protocol/test_model.py",),
+    ),
+    Act(
+        name="escapes in ids are decoded",
+        invariant="I30",
+        file="tusd_py/web/handlers.py",
+        old='    escaped = not raw.endswith(f"/{tail}")',
+        new="    escaped = False",
+        tests=("tests/web/test_bad_input_paths.py",),
+    ),
+    Act(
+        name="ids of hooks are not checked",
+        invariant="I30",
+        file="tusd_py/service/replies.py",
+        old="upload_id = parse_upload_id(reply.id)",
+        new="upload_id = reply.id",
+        tests=("tests/service/test_creation.py",),
+    ),
+    # --- what clients are told
+    Act(
+        name="an outage of Redis looks like a missing upload",
+        invariant="I23",
+        file="tusd_py/offsets/redis_link.py",
+        old="note_trouble(error)\n            raise StoreUnavailable from error",
+        new="note_trouble(error)\n"
+        "            from ..protocol.errors import UploadNotFound\n"
+        "            raise UploadNotFound from error",
+        tests=("tests/offsets/redis/test_trouble.py",),
+    ),
+    Act(
+        name="a broken disk looks like a missing upload",
+        invariant="I23",
+        file="tusd_py/filesystem/calls.py",
+        old="            raise StoreUnavailable from error",
+        new="            from ..protocol.errors import UploadNotFound\n"
+        "            raise UploadNotFound from error",
+        tests=("tests/filesystem/test_calls.py",),
+    ),
+    Act(
+        name="HEAD is answered with 5xx",
+        invariant="I23",
+        file="tusd_py/web/handlers.py",
+        old="error.status >= 500:",
+        new="error.status >= 600:",
+        tests=("tests/web/test_hook_replies.py::test_head_is_spared_a_5xx_of_a_hook",),
+    ),
+    Act(
+        name="uploads of others are shown",
+        invariant="I29",
+        file="tusd_py/service/access.py",
+        old="if (await self._ask(operation, upload, request)).owner != upload.owner:",
+        new="if (await self._ask(operation, upload, request)).owner == object():",
+        tests=("tests/service/test_access.py",),
+    ),
+    Act(
+        name="parts of others are joined",
+        invariant="I29",
+        file="tusd_py/protocol/rules.py",
+        old="if part.owner != final.owner:",
+        new="if False:",
+        tests=("tests/protocol/test_rules.py",),
+    ),
+)
