@@ -7,10 +7,11 @@ STAMPS := .make
 RUN_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean \
-	bench bench-docs sabotage audit bandit sbom wheel lock
+	bench bench-docs soak sabotage audit bandit sbom wheel lock
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +52,9 @@ tools: ## install what the tests need beside Python (Debian: Node.js, Redis, ngi
 
 docs: $(STAMPS)/dev ## write the reference pages that come from the code
 	$(BIN)/python docs/generate.py
+
+soak: $(STAMPS)/dev tools ## an hour of load with a kill each minute (SOAK_ARGS=--help for options)
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 bench: $(STAMPS)/dev $(STAMPS)/peers ## speed beside other servers (BENCH_ARGS=--help for options)
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)

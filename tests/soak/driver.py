@@ -23,6 +23,7 @@ from tests.support.target import V
 from .figures import Life, Result
 
 _LOOK_S = 1.0
+_REST_LOOKS = 20
 # Uploads that run at the end get this long to become complete.
 _END_S = 300.0
 # Then they need not be slow any more.
@@ -81,8 +82,7 @@ class Soak:
             self._began = time.monotonic()
             await self._load()
             seconds = time.monotonic() - self._began
-            await asyncio.sleep(_LOOK_S)  # for the server to see that all have gone
-            at_rest = self._look_at_rest()
+            at_rest = await self._look_when_all_have_gone(fresh)
             self._node.end(signal.SIGTERM)
         finally:
             if self._node.runs:
@@ -152,6 +152,15 @@ class Soak:
         life = Life(began_s=time.monotonic() - self._began if self._began else 0.0)
         life.look(psutil.Process(self._node.server.process.pid))
         return life
+
+    async def _look_when_all_have_gone(self, fresh: Life) -> Life:
+        """Give a busy server time to notice the end of thousands of connections."""
+        for _ in range(_REST_LOOKS):
+            await asyncio.sleep(_LOOK_S)
+            at_rest = self._look_at_rest()
+            if at_rest.files <= fresh.files:
+                break
+        return at_rest
 
     # --- clients
 
