@@ -129,6 +129,8 @@ class DiskData:
                 if content:
                     file, place = self._new.write(content, durable=durable)
                     self._new.give_name(place, path)
+                    if durable:  # or XFS may keep both names, and a file with two is not safe
+                        os.fsync(file.fd)
                 else:
                     file = create_file(path, self._file_mode)
             except FileExistsError:
