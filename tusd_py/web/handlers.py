@@ -239,7 +239,7 @@ class _CanonicalHeaders(Mapping[str, Sequence[str]]):
 
 
 def _info_of(request: web.Request, method: str, changes: ResponseChanges) -> RequestInfo:
-    peer = request.get_extra_info("peername")
+    peer = request._transport_peername  # noqa: SLF001 - aiohttp has asked the kernel already
     return RequestInfo(
         method=method,
         uri=request.raw_path,
