@@ -233,7 +233,7 @@ class StoreMachine(RuleBasedStateMachine):
             for what, size, pause, patience in operations:
                 await _turns(pause)
                 work = self._racer(what, name, entry.offset, size, silent)
-                group.create_task(_cancelled_after(patience, work))
+                group.create_task(cancelled_after(patience, work))
             await _turns(20)
             for body in silent:
                 body.stop(BodyEnd.DISCONNECTED)
@@ -328,7 +328,7 @@ async def _turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def _cancelled_after(turns: int | None, work: Any) -> None:
+async def cancelled_after(turns: int | None, work: Any) -> None:
     """Do the work; cancel it after so many turns of the loop."""
     task = asyncio.ensure_future(work)
     if turns is not None:

@@ -108,10 +108,11 @@ def _carry_out_one(act: Act, copy: Path) -> Outcome:
 
 
 def _run_tests(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
+    # A test that hangs has noticed, too; the thread method ends it whatever it waits for.
     # By the time stamp alone Python could take the old bytecode of a file that is just as long.
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"]
-    command += ["-p", "no:cacheprovider", "--timeout=30", *tests]
+    command += ["-p", "no:cacheprovider", "--timeout=30", "--timeout-method=thread", *tests]
     done = subprocess.run(
         command,
         cwd=copy,
