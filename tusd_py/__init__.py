@@ -21,6 +21,7 @@ from .protocol.errors import Forbidden, Unauthorized, UploadNotFound, UploadReje
 from .protocol.model import Upload, UploadId
 from .web.app import UPLOADS
 from .wiring import Stores, create_app
+from .wiring_insight import create_admin_app
 
 __version__ = version("tusd-py")
 
@@ -49,6 +50,7 @@ __all__ = [
     "UploadNotFound",
     "UploadRejected",
     "__version__",
+    "create_admin_app",
     "create_app",
     "load_settings",
 ]

@@ -11,13 +11,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from .admin_listener import admin_url, listen_admin, serving_admin
 from .config import Settings
 from .filesystem.calls import make_folders
 from .protocol.errors import TusError
@@ -26,8 +27,9 @@ from .telemetry.logs import set_up_logging, write_if_read
 from .web.admission import Admission, most_connections, raise_file_limit
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
-from .web.listening import listen_tcp, listen_unix, tls_context
+from .web.listening import host_and_port, listen_tcp, listen_unix, tls_context
 from .wiring import Stores, check_stores, create_app
+from .wiring_insight import INSIGHT
 
 try:
     import uvloop
@@ -57,7 +59,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
-        announce: called with the URL to upload to, once connections are accepted.
+        announce: called with the URLs to upload to and to look at, once connections are accepted.
 
     Raises:
         StartError: the socket, the directory, the certificate or Redis cannot be used.
@@ -65,6 +67,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     with _cannot_start():
         raise_file_limit()
         sock = _listen(settings)
+        admin = listen_admin(settings)
         make_folders(Path(settings.upload_dir).absolute(), settings.dir_perms)
         if settings.tls_certificate is not None:
             _tls(settings)
@@ -73,15 +76,19 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     workers = (os.cpu_count() or 1) if settings.workers == "auto" else settings.workers
 
     def ready() -> None:
-        announce(upload_url(settings, sock))
+        announce(f"Upload to {upload_url(settings, sock)}")
+        if admin is not None:
+            announce(f"Admin at {admin_url(admin)}")
 
     try:
         if workers == 1:
-            run_worker(settings, sock, ready)
+            run_worker(settings, sock, ready, admin=admin)
         else:
-            _Supervisor(settings, sock, workers).run(ready)
+            _Supervisor(settings, sock, workers, admin).run(ready)
     finally:
         sock.close()
+        if admin is not None:
+            admin.close()
         if settings.unix_sock is not None:
             Path(settings.unix_sock).unlink(missing_ok=True)
 
@@ -101,20 +108,17 @@ def upload_url(settings: Settings, sock: socket.socket) -> str:
     scheme = "http" if settings.tls_certificate is None else "https"
     if settings.unix_sock is not None:
         return f"{scheme}+unix:{settings.unix_sock}:{settings.base_path}"
-    host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound  # nosec B104
-        host = "localhost"
-    host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}:{port}{settings.base_path}"
+    return f"{scheme}://{host_and_port(sock)}{settings.base_path}"
 
 
-def run_worker(
+def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
     settings: Settings,
     sock: socket.socket,
     ready: Callable[[], None],
     *,
     stores: Stores | None = None,
     parent: int | None = None,
+    admin: socket.socket | None = None,
 ) -> None:
     """Serve the socket in this process until told to stop.
 
@@ -122,6 +126,7 @@ def run_worker(
         ready: called once connections are served and signals obeyed.
         stores: other stores than those that `settings` name.
         parent: a descriptor that can be read when the supervisor has died.
+        admin: the socket of the admin listener.
 
     Raises:
         StartError: there is no room for the threads.
@@ -130,7 +135,7 @@ def run_worker(
         logs = set_up_logging(settings.log_format, verbose=settings.verbose)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_serve(settings, sock, ready, stores, parent))
+                runner.run(_serve(settings, sock, ready, stores, parent, admin))
         finally:
             logs.stop()
     except RuntimeError as error:
@@ -139,12 +144,13 @@ def run_worker(
         raise StartError(f"cannot start: {error}") from None
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     settings: Settings,
     sock: socket.socket,
     ready: Callable[[], None],
     stores: Stores | None,
     parent: int | None,
+    admin: socket.socket | None,
 ) -> None:
     _start_threads(asyncio.get_running_loop())
     app = create_app(settings, stores=stores, own_server=True)
@@ -179,7 +185,8 @@ async def _serve(
         ),
         write_timeout_s=settings.network_timeout,
     )
-    try:
+    # Who looks on sees the end of the uploads.
+    async with serving_admin(app, admin), _cleaned_up(runner):
         await site.start()
         _log.info("Listening", extra={"pid": os.getpid()})
         ready()
@@ -190,8 +197,15 @@ async def _serve(
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
         _log.info("ShuttingDown", extra={"pid": os.getpid()})
+        app[INSIGHT].health.stop()
         # Bodies first, while their connections still take bytes and give answers.
         app[UPLOADS].stop_bodies()
+
+
+@contextlib.asynccontextmanager
+async def _cleaned_up(runner: web.AppRunner) -> AsyncIterator[None]:
+    try:
+        yield
     finally:
         await runner.cleanup()
 
@@ -199,9 +213,12 @@ async def _serve(
 class _Supervisor:
     """Starts workers on one socket, replaces those that die, and ends them all together."""
 
-    def __init__(self, settings: Settings, sock: socket.socket, count: int) -> None:
+    def __init__(
+        self, settings: Settings, sock: socket.socket, count: int, admin: socket.socket | None
+    ) -> None:
         self._settings = settings
         self._sock = sock
+        self._admin = admin
         self._count = count
         self._pids: dict[int, float] = {}  # when each was started
         self._young_deaths = 0
@@ -244,7 +261,13 @@ class _Supervisor:
         try:
             for number in (*_STOP_SIGNALS, signal.SIGALRM):
                 signal.signal(number, signal.SIG_DFL)
-            run_worker(self._settings, self._sock, lambda: None, parent=self._watched)
+            run_worker(
+                self._settings,
+                self._sock,
+                lambda: None,
+                parent=self._watched,
+                admin=self._admin,
+            )
             code = 0
         except StartError as error:
             write_if_read(f"worker {os.getpid()}: {error}\n")

@@ -56,6 +56,7 @@ from .web.handlers import Handlers
 from .web.place import Surroundings
 from .wiring_access import choose_access, opened_access
 from .wiring_hooks import assemble_hooks, make_transports
+from .wiring_insight import INSIGHT, Insight
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
 POOL_BYTES = 16 * 1024 * 1024
@@ -101,8 +102,8 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     authorize = choose_access(settings, authorize)
     stores = stores or _stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
-    limits = _limits(settings)
     policy = _policy(settings, capabilities)
+    insight = Insight(observe, checks={})
     room = assemble_hooks(settings, hooks if isinstance(hooks, Hooks) else PythonHooks(hooks))
     hooks = room.hooks
     uploads = Uploads(
@@ -112,7 +113,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         hooks=hooks,
         announcer=Announcer(hooks, stores.outbox, policy.clock),
         authorize=authorize,
-        observe=observe,
+        observe=insight.observe,
     )
     delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=_patience(settings))
     janitor = Janitor(
@@ -122,18 +123,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         interval_s=_sweep_interval_s(settings),
         clock=policy.clock,
     )
-    handlers = Handlers(
-        uploads=uploads,
-        dialect=Tus1(
-            capabilities=capabilities, limits=limits, downloads=not settings.disable_download
-        ),
-        surroundings=_surroundings(settings),
-        cors=_cors(settings),
-        idle_timeout_s=settings.network_timeout,
-        min_rate=float(settings.min_body_rate),
-        pool=BufferPool(POOL_BYTES),
-        observe=observe,
-    )
+    handlers = _handlers(settings, uploads, capabilities, insight.observe)
 
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:
@@ -142,10 +132,13 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
             room.open(),
             opened_access(authorize),
             _running(stores, uploads, janitor, telling),
+            contextlib.aclosing(insight),
         ):
             yield
 
-    return make_application(handlers, running)
+    app = make_application(handlers, running)
+    app[INSIGHT] = insight
+    return app
 
 
 @contextlib.asynccontextmanager
@@ -275,6 +268,25 @@ def make_outbox(settings: Settings) -> Outbox:
     return SqliteOutbox(
         directory / PRIVATE_FOLDER / "outbox.sqlite",
         durable=settings.durability is not Durability.NONE,
+    )
+
+
+def _handlers(
+    settings: Settings, uploads: Uploads, capabilities: Capabilities, observe: Observe
+) -> Handlers:
+    return Handlers(
+        uploads=uploads,
+        dialect=Tus1(
+            capabilities=capabilities,
+            limits=_limits(settings),
+            downloads=not settings.disable_download,
+        ),
+        surroundings=_surroundings(settings),
+        cors=_cors(settings),
+        idle_timeout_s=settings.network_timeout,
+        min_rate=float(settings.min_body_rate),
+        pool=BufferPool(POOL_BYTES),
+        observe=observe,
     )
 
 

@@ -48,7 +48,7 @@ def program(context: click.Context) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    run(settings, announce=lambda url: print(f"Upload to {url}", flush=True))
+    run(settings, announce=lambda sentence: print(sentence, flush=True))
 
 
 program.add_command(

@@ -59,6 +59,16 @@ def _parse_hook_names(value: object) -> object:
     return names
 
 
+def _parse_address(value: object) -> object:
+    """Accept host:port; a port alone is one of loopback."""
+    if isinstance(value, int):
+        value = str(value)
+    found = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):)?([0-9]{1,5})", str(value))
+    if not isinstance(value, str) or found is None or int(found[2]) > 65535:
+        raise ValueError("must be a port of this machine, or host:port")
+    return value if found[1] else f"127.0.0.1:{value}"
+
+
 Seconds = Annotated[
     float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
 ]
@@ -66,5 +76,5 @@ Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
-
+Address = Annotated[str, BeforeValidator(_parse_address)]
 HookNames = Annotated[tuple[HookType, ...], BeforeValidator(_parse_hook_names)]

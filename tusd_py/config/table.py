@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ..interfaces import Durability, HookType
-from .kinds import HookNames, Mode, Names, Networks, Seconds
+from .kinds import Address, HookNames, Mode, Names, Networks, Seconds
 
 _HMAC = ("HS256", "HS384", "HS512")
 _SIGNATURES = (
@@ -247,6 +247,13 @@ class Settings(BaseModel):
         (), description="more response headers to expose, comma list"
     )
     cors_max_age: int = Field(86400, ge=0, description="seconds a preflight answer may be kept")
+
+    admin_listen: Address | None = Field(
+        None,
+        title="Monitoring",
+        description="port, or host:port, of the admin listener: health, metrics and the like; "
+        "whoever reaches it may see all of it",
+    )
 
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", title="Output", description="auto: text on a terminal, json elsewhere"

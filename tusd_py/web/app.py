@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
@@ -51,7 +51,7 @@ def _add_routes(app: web.Application, base: str, handlers: Handlers) -> None:
 
 
 @web.middleware
-async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer paths that nobody serves as everything else is answered: ``CODE: sentence``."""
     try:
         return await handler(request)
@@ -62,7 +62,13 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
     return web.Response(status=error.status, headers=error.headers, text=error.text)
 
 
-def make_root(app: web.Application, base_path: str, *, greeting: str | None) -> web.Application:
+def make_root(
+    app: web.Application,
+    base_path: str,
+    *,
+    greeting: str | None,
+    routes: Sequence[web.AbstractRouteDef] = (),
+) -> web.Application:
     """Return the application of the whole server, with uploads below `base_path`.
 
     It takes the place of `app`, which is not mounted: that would route every request twice.
@@ -71,18 +77,20 @@ def make_root(app: web.Application, base_path: str, *, greeting: str | None) -> 
         app: made by `make_application`.
         base_path: begins and ends with a slash.
         greeting: what GET / answers, or None for 404.
+        routes: what else is served; they go before uploads.
     """
-    if base_path == "/":
+    if base_path == "/" and not routes:
         return app
-    root = web.Application(middlewares=[_plain_errors])
+    root = web.Application(middlewares=[plain_errors])
     root[UPLOADS] = app[UPLOADS]
     root.cleanup_ctx.extend(app.cleanup_ctx)
     root.on_shutdown.extend(app.on_shutdown)
+    root.add_routes(routes)
     _add_routes(root, base_path.rstrip("/"), app[_HANDLERS])
 
     async def greet(_: web.Request) -> web.Response:
         return web.Response(text=greeting)
 
-    if greeting is not None:
+    if greeting is not None and base_path != "/":
         root.router.add_get("/", greet)
     return root

@@ -37,6 +37,14 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     return sock
 
 
+def host_and_port(sock: socket.socket) -> str:
+    """Return where a socket listens, as in a URL."""
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound  # nosec B104
+        host = "localhost"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen_unix(path: Path) -> socket.socket:
     """Bind and listen on a UNIX socket; one that a dead server left is replaced.
 

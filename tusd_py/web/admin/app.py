@@ -1,0 +1,16 @@
+"""The admin application: each room of it brings its own routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from ..app import plain_errors
+
+
+def make_admin_application(routes: Iterable[web.AbstractRouteDef]) -> web.Application:
+    """Return an application with those routes, that answers errors as ``CODE: sentence``."""
+    app = web.Application(middlewares=[plain_errors])
+    app.add_routes(routes)
+    return app
