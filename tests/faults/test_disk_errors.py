@@ -120,7 +120,8 @@ def test_a_disk_that_cannot_be_read(shim: Shim, tmp_path: Path) -> None:
             assert client.patch(name, 0, body).status == 204
         urls = {"Upload_Concat": "final;" + " ".join(client.url(name) for name in parts)}
         names = sorted(path.name for path in server.upload_dir.iterdir())
-        with shim.fault(Action.FAIL, Call.COPY, path=server.upload_dir, skip=1, error=errno.EIO):
+        calls = Call.COPY | Call.TRUNCATE  # nor can what was copied be cut off
+        with shim.fault(Action.FAIL, calls, path=server.upload_dir, skip=1, error=errno.EIO):
             assert client.send("POST", "", b"", **urls).status == 503
         assert sorted(path.name for path in server.upload_dir.iterdir()) == names
         assert client.get(client.concatenate(*parts)).body == body * 2

@@ -212,7 +212,8 @@ class DiskData:
                     await self._copy(source, target, total, part.offset)
                     total += part.offset
             except BaseException:
-                await self._run(os.ftruncate, target.fd, 0)
+                with contextlib.suppress(OSError):  # it would be cut before it is joined anew
+                    await self._run(os.ftruncate, target.fd, 0)
                 raise
             return total
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -88,7 +89,7 @@ async def download(
         return response
     response.content_length = span.length
     file = await uploads.open_file(upload)  # may still fail with an answer of its own
-    with file or contextlib.nullcontext():
+    with _closing(file):
         try:
             await response.prepare(request)
             if request.method == hdrs.METH_HEAD:  # which X-HTTP-Method-Override made a GET
@@ -106,6 +107,17 @@ async def download(
             if not isinstance(error, ConnectionError | TimeoutError):  # those are the client's
                 _log.exception("DownloadError", extra={"id": upload.id})
     return response
+
+
+@contextlib.contextmanager
+def _closing(file: BinaryIO | None) -> Iterator[None]:
+    """Close the file whatever the system says to that: it was only read."""
+    try:
+        yield
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 def _is_known(request: web.Request, upload: Upload) -> bool:
