@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 from tests.program.test_cli import tusd_py
 from tests.support.hooks import Commands
-from tests.support.raw_http import exchange, request
+from tests.support.raw_http import RawConnection, exchange, head, request
 from tests.support.server import running_server
 from tusd_py import HookType, Settings, SettingsError, load_settings
 from tusd_py.hooks.python import PythonHooks
@@ -237,6 +237,28 @@ def test_a_life_is_told_by_all_means(tmp_path: Path) -> None:
     )
     for secret in (SECRET, OTHER, "t0ken", "pa55"):
         assert secret not in everything
+
+
+def test_what_the_server_does_by_itself_is_told(tmp_path: Path) -> None:
+    """A body that breaks off is told with its cause, and later that the upload has expired."""
+    commands = Commands(tmp_path / "hooks")
+    for kind in (HookType.POST_INTERRUPT, HookType.POST_EXPIRE):
+        commands.answer(kind.value)
+    options = ["--hooks-dir", str(commands.directory), "--hooks-enabled-events", "all"]
+    with running_server(tmp_path / "up", *options, "--expire-after", "1s") as server:
+        made = exchange(server.port, request("POST", "/files/", V, ("Upload-Length", "9")))
+        path = made.headers["Location"].removeprefix("http://server")
+        fields = (V, TYPE, ("Upload-Offset", "0"), ("Content-Length", "9"))
+        with RawConnection(server.port) as connection:
+            connection.send(head("PATCH", path, *fields) + b"abc")
+        wait_until(lambda: len(commands.received) == 2)
+        assert server.stop() == 0
+    ended, expired = (payload["Event"] for payload in commands.received)
+    assert (ended["Cause"], ended["Upload"]["Offset"]) == ("ERR_UNEXPECTED_EOF", 3)
+    assert ended["HTTPRequest"]["Method"] == "PATCH"
+    assert expired["Upload"]["ID"] == ended["Upload"]["ID"] == path.rpartition("/")[2]
+    assert expired["HTTPRequest"] == {"Method": "", "URI": "", "RemoteAddr": "", "Header": {}}
+    assert expired["Time"] > ended["Time"]
 
 
 def test_hooks_can_be_a_module(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ class Commands:
         """Put a command in the directory that notes its input and gives this reply."""
         text = reply if isinstance(reply, str) else "" if reply is None else json.dumps(reply)
         (self.directory / f"{name}.reply").write_text(text)
-        self.script(name, f"cat > given/$$-{name}", f"cat {name}.reply")
+        # Nobody may read what is only half written.
+        take = f"cat > half-$$ && mv half-$$ given/$$-{name}"
+        self.script(name, take, f"cat {name}.reply")
 
     @property
     def received(self) -> list[Any]:
