@@ -17,11 +17,13 @@ from pydantic.fields import FieldInfo
 from tusd_py import Settings
 from tusd_py.config import ENV_PREFIX
 from tusd_py.data.disk import WAITING_BYTES, WRITE_BYTES
+from tusd_py.hooks.http import CONNECTIONS
 from tusd_py.offsets.turns import MOST_WAITING
 from tusd_py.protocol import errors
 from tusd_py.protocol.metadata import MAX_HEADER_BYTES, MAX_KEYS
 from tusd_py.protocol.model import LARGEST_SIZE, MAX_ID_LENGTH
 from tusd_py.service.intake import WHOLE_BYTES
+from tusd_py.service.progress import MOST_TASKS
 from tusd_py.telemetry.logs import QUEUE_LINES
 from tusd_py.web.body import LINGER_BYTES, LINGER_S
 from tusd_py.web.connection import FRAMING_BYTES
@@ -171,6 +173,14 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
             ("requests that wait for one upload", str(MOST_WAITING), "", locked),
             *_limit("acquire_lock_timeout", "time that they wait", errors.UploadLocked),
             *_limit("shutdown_timeout", "time to end, at SIGTERM", errors.ServerShutdown),
+        ],
+        "Hooks": [
+            *_limit("hooks_http_size_limit", "bytes of a reply", errors.InternalError),
+            *_limit("hooks_http_timeout", "time of all attempts", errors.HookUnavailable),
+            ("connections to the endpoint", str(CONNECTIONS), "", "wait"),
+            *_limit("hooks_command_timeout", "time of a command", errors.HookUnavailable),
+            *_limit("hooks_command_limit", "commands at once", errors.HookUnavailable),
+            ("bodies that post-receive is told of at once", str(MOST_TASKS), "", "not told"),
         ],
     }
 

@@ -25,7 +25,7 @@ from .signing import Signer
 RECEIVER = "http"
 
 _JSON = "application/json"
-_CONNECTIONS = 100
+CONNECTIONS = 100
 _LONGEST_BACKOFF_S = 30.0
 _READ_BYTES = 16 * 1024
 # What the request itself decides about, and what proves its sender.
@@ -90,7 +90,7 @@ class HttpHooks:
     async def open(self) -> None:
         """Make ready to connect."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=self._options.attempt_timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # a small reply may be a large one inside

@@ -15,7 +15,7 @@ from .asking import Asker
 _log = logging.getLogger(__name__)
 
 # Whoever is that slow to listen is not told of the ends of more bodies.
-_MOST_TASKS = 1000
+MOST_TASKS = 1000
 
 Stop = Callable[[UploadId, RequestInfo], Awaitable[None]]
 """Removes an upload whose body has ended already, unless it is finished."""
@@ -43,7 +43,7 @@ class Progress:
         Args:
             upload: as it is before the body.
         """
-        if not self._asker.listens_to(HookType.POST_RECEIVE) or len(self._tasks) >= _MOST_TASKS:
+        if not self._asker.listens_to(HookType.POST_RECEIVE) or len(self._tasks) >= MOST_TASKS:
             yield body
             return
         counted = _CountedBody(body, upload.offset)
