@@ -21,7 +21,7 @@ from .protocol.errors import Forbidden, Unauthorized, UploadNotFound, UploadReje
 from .protocol.model import Upload, UploadId
 from .web.app import UPLOADS
 from .wiring import Stores, create_app
-from .wiring_insight import create_admin_app
+from .wiring.insight import create_admin_app
 
 __version__ = version("tusd-py")
 

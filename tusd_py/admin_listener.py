@@ -10,7 +10,7 @@ from aiohttp import web
 
 from .config import Settings
 from .web.listening import host_and_port, listen_tcp
-from .wiring_insight import create_admin_app
+from .wiring.insight import create_admin_app
 
 # Whoever watches at the end, perhaps a stream of events that never ends by itself, gets so long.
 _LAST_LOOKS_S = 0.5

@@ -29,7 +29,7 @@ from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
 from .web.listening import host_and_port, listen_tcp, listen_unix, tls_context
 from .wiring import Stores, check_stores, create_app
-from .wiring_insight import INSIGHT
+from .wiring.insight import INSIGHT
 
 try:
     import uvloop

@@ -20,7 +20,7 @@ from tests.support.raw_http import RawConnection, exchange, head, request
 from tests.support.server import running_server
 from tusd_py import HookType, Settings, SettingsError, load_settings
 from tusd_py.hooks.python import PythonHooks
-from tusd_py.wiring_hooks import assemble_hooks
+from tusd_py.wiring.hooks import assemble_hooks
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 OTHER = "whsec_" + base64.b64encode(b"o" * 32).decode()

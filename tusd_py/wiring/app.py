@@ -1,34 +1,21 @@
-"""Ring 4: the only module that knows every adapter and puts them together."""
+"""The application, put together from its settings."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .checks.sniffing import sniff
-from .config import Settings, SettingsError
-from .data.disk import DiskData
-from .filesystem.lanes import Lanes
-from .filesystem.new_files import PRIVATE_FOLDER
-from .filesystem.work import FileWork
-from .hooks.outbox_memory import MemoryOutbox
-from .hooks.outbox_redis import RedisOutbox
-from .hooks.outbox_sqlite import SqliteOutbox
-from .hooks.python import HookCallable, PythonHooks
-from .interfaces import Authorize, DataStore, Durability, Hooks, OffsetStore, Outbox
-from .interfaces.occurrences import Observe, ignore
-from .offsets.files import FileOffsets
-from .offsets.redis import RedisOffsets
-from .offsets.redis_copies import Copies
-from .offsets.redis_link import RedisLink
-from .protocol.model import (
+from ..checks.sniffing import sniff
+from ..config import Settings
+from ..hooks.python import HookCallable, PythonHooks
+from ..interfaces import Authorize, DataStore, Hooks
+from ..interfaces.occurrences import Observe, ignore
+from ..protocol.model import (
     CHECKSUM,
     CHECKSUM_TRAILER,
     CONCATENATION,
@@ -41,22 +28,22 @@ from .protocol.model import (
     Capabilities,
     Limits,
 )
-from .protocol.tus1 import Tus1
-from .redis_client.address import RedisAddress, RedisOptions
-from .service.announce import Announcer
-from .service.delivery import Delivery, Patience
-from .service.filetypes import FileRules
-from .service.janitor import Janitor
-from .service.policy import Policy
-from .service.uploads import Uploads
-from .web.app import make_application
-from .web.cors import Cors
-from .web.direct import BufferPool
-from .web.handlers import Handlers
-from .web.place import Surroundings
-from .wiring_access import choose_access, opened_access
-from .wiring_hooks import assemble_hooks, make_transports
-from .wiring_insight import INSIGHT, Insight
+from ..protocol.tus1 import Tus1
+from ..service.announce import Announcer
+from ..service.delivery import Delivery, Patience
+from ..service.filetypes import FileRules
+from ..service.janitor import Janitor
+from ..service.policy import Policy
+from ..service.uploads import Uploads
+from ..web.app import make_application
+from ..web.cors import Cors
+from ..web.direct import BufferPool
+from ..web.handlers import Handlers
+from ..web.place import Surroundings
+from .access import choose_access, opened_access
+from .hooks import assemble_hooks
+from .insight import INSIGHT, Insight
+from .stores import Stores, make_stores
 
 # For all large bodies together; what is beyond that is received in smaller pieces.
 POOL_BYTES = 16 * 1024 * 1024
@@ -64,16 +51,6 @@ _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 # What has not been delivered by then is, after the next start.
 _LAST_DELIVERIES_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where everything is kept, and the threads that two of the stores share."""
-
-    offsets: OffsetStore
-    data: DataStore
-    lanes: Lanes | None = None
-    outbox: Outbox = field(default_factory=MemoryOutbox)
 
 
 def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
@@ -100,7 +77,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     """
     settings = settings or Settings()
     authorize = choose_access(settings, authorize)
-    stores = stores or _stores(settings)
+    stores = stores or make_stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
     policy = _policy(settings, capabilities)
     insight = Insight(observe, checks={})
@@ -175,100 +152,6 @@ async def _running(
         await stores.data.close()
         if stores.lanes is not None:
             stores.lanes.stop()
-
-
-async def check_stores(settings: Settings) -> None:
-    """Find out what cannot work, before there are workers.
-
-    Raises:
-        SettingsError: a URL is wrong, a file of keys or tokens, or the directory of hooks is
-            missing.
-        StoreUnavailable: a store cannot be reached, or cannot be used.
-    """
-    choose_access(settings, None)
-    make_transports(settings)
-    if settings.redis_url is not None:
-        link = RedisLink(_redis_options(settings))
-        await link.open()
-        await link.close()
-
-
-async def rebuild_records(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """Give Redis every record that it has lost; iterate over ids and what became of them."""
-    if settings.redis_url is None:
-        raise SettingsError("redis-url is missing: only what Redis loses has to be rebuilt")
-    lanes = Lanes()
-    lanes.start()
-    offsets = _redis_offsets(settings, lanes)
-    try:
-        await offsets.open()
-        async for outcome in offsets.rebuild_all():
-            yield outcome
-    finally:
-        await offsets.close()
-        lanes.stop()
-
-
-def _redis_options(settings: Settings) -> RedisOptions:
-    try:
-        address = RedisAddress(settings.redis_url or "")
-    except ValueError as error:
-        raise SettingsError(f"redis-url {error}") from None
-    return RedisOptions(
-        address=address,
-        prefix=settings.redis_prefix,
-        lease_s=settings.redis_lease,
-        timeout_s=settings.redis_timeout,
-    )
-
-
-def _redis_offsets(settings: Settings, run: FileWork) -> RedisOffsets:
-    copies = Copies(
-        _upload_dir(settings),
-        durability=settings.durability,
-        file_mode=settings.file_perms,
-    )
-    return RedisOffsets(_redis_options(settings), run, copies=copies)
-
-
-def _upload_dir(settings: Settings) -> Path:
-    """Return the directory with all links on the way followed: once, and never again."""
-    return Path(os.path.realpath(settings.upload_dir))
-
-
-def _stores(settings: Settings) -> Stores:
-    """One directory for bytes, laid out as tusd's; records and claims there, too, or in Redis."""
-    lanes = Lanes()
-    run: FileWork = lanes
-    directory = _upload_dir(settings)
-    data = DiskData(
-        directory,
-        run,
-        dir_mode=settings.dir_perms,
-        file_mode=settings.file_perms,
-        fenced=settings.redis_url is not None,
-    )
-    outbox = make_outbox(settings)
-    if settings.redis_url is not None:
-        return Stores(_redis_offsets(settings, run), data, lanes, outbox)
-    offsets = FileOffsets(
-        directory,
-        run,
-        durability=settings.durability,
-        file_mode=settings.file_perms,
-    )
-    return Stores(offsets, data, lanes, outbox)
-
-
-def make_outbox(settings: Settings) -> Outbox:
-    """Return where events are kept until they are delivered: beside the records."""
-    if settings.redis_url is not None:
-        return RedisOutbox(_redis_options(settings))
-    directory = _upload_dir(settings)
-    return SqliteOutbox(
-        directory / PRIVATE_FOLDER / "outbox.sqlite",
-        durable=settings.durability is not Durability.NONE,
-    )
 
 
 def _handlers(
@@ -367,6 +250,3 @@ def _sweep_interval_s(settings: Settings) -> float:
     if not settings.expire_after:
         return _LONGEST_SWEEP_S
     return min(max(settings.expire_after / 10, _SHORTEST_SWEEP_S), _LONGEST_SWEEP_S)
-
-
-__all__ = ["Stores", "check_stores", "create_app", "make_outbox", "rebuild_records"]

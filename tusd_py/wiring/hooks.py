@@ -9,14 +9,14 @@ from pathlib import Path
 
 from yarl import URL
 
-from .config import Settings, SettingsError
-from .hooks.command import CommandHooks, CommandOptions
-from .hooks.http import OUR_HEADERS, HttpHooks, HttpOptions
-from .hooks.python import load_hooks
-from .hooks.several import EnabledHooks, SeveralHooks
-from .hooks.signing import Signer, parse_secrets
-from .interfaces import Hooks, HookType
-from .protocol.headers import canonical_name
+from ..config import Settings, SettingsError
+from ..hooks.command import CommandHooks, CommandOptions
+from ..hooks.http import OUR_HEADERS, HttpHooks, HttpOptions
+from ..hooks.python import load_hooks
+from ..hooks.several import EnabledHooks, SeveralHooks
+from ..hooks.signing import Signer, parse_secrets
+from ..interfaces import Hooks, HookType
+from ..protocol.headers import canonical_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from .interfaces.health import Check
-from .interfaces.occurrences import Observe, ignore
-from .telemetry.live import LiveUploads
-from .telemetry.several import guarded, observe_all
-from .web.admin.app import make_admin_application
-from .web.admin.health import Health, health_routes
+from ..interfaces.health import Check
+from ..interfaces.occurrences import Observe, ignore
+from ..telemetry.live import LiveUploads
+from ..telemetry.several import guarded, observe_all
+from ..web.admin.app import make_admin_application
+from ..web.admin.health import Health, health_routes
 
 
 class Insight:

@@ -1,0 +1,108 @@
+"""The stores: in one directory, or records and events in Redis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..config import Settings, SettingsError
+from ..data.disk import DiskData
+from ..filesystem.lanes import Lanes
+from ..filesystem.new_files import PRIVATE_FOLDER
+from ..filesystem.work import FileWork
+from ..hooks.outbox_memory import MemoryOutbox
+from ..hooks.outbox_sqlite import SqliteOutbox
+from ..interfaces import DataStore, Durability, OffsetStore, Outbox
+from ..offsets.files import FileOffsets
+from .access import choose_access
+from .hooks import make_transports
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where everything is kept, and the threads that two of the stores share."""
+
+    offsets: OffsetStore
+    data: DataStore
+    lanes: Lanes | None = None
+    outbox: Outbox = field(default_factory=MemoryOutbox)
+
+
+def make_stores(settings: Settings) -> Stores:
+    """One directory for bytes, laid out as tusd's; records and claims there, too, or in Redis."""
+    lanes = Lanes()
+    run: FileWork = lanes
+    directory = upload_directory(settings)
+    data = DiskData(
+        directory,
+        run,
+        dir_mode=settings.dir_perms,
+        file_mode=settings.file_perms,
+        fenced=settings.redis_url is not None,
+    )
+    outbox = make_outbox(settings)
+    if settings.redis_url is not None:
+        from . import redis  # whose library takes megabytes that nobody else needs
+
+        return Stores(redis.make_offsets(settings, directory, run), data, lanes, outbox)
+    offsets = FileOffsets(
+        directory,
+        run,
+        durability=settings.durability,
+        file_mode=settings.file_perms,
+    )
+    return Stores(offsets, data, lanes, outbox)
+
+
+def make_outbox(settings: Settings) -> Outbox:
+    """Return where events are kept until they are delivered: beside the records."""
+    if settings.redis_url is not None:
+        from . import redis
+
+        return redis.make_outbox(settings)
+    directory = upload_directory(settings)
+    return SqliteOutbox(
+        directory / PRIVATE_FOLDER / "outbox.sqlite",
+        durable=settings.durability is not Durability.NONE,
+    )
+
+
+def upload_directory(settings: Settings) -> Path:
+    """Return the directory with all links on the way followed: once, and never again."""
+    return Path(os.path.realpath(settings.upload_dir))
+
+
+async def check_stores(settings: Settings) -> None:
+    """Find out what cannot work, before there are workers.
+
+    Raises:
+        SettingsError: a URL is wrong, a file of keys or tokens, or the directory of hooks is
+            missing.
+        StoreUnavailable: a store cannot be reached, or cannot be used.
+    """
+    choose_access(settings, None)
+    make_transports(settings)
+    if settings.redis_url is not None:
+        from . import redis
+
+        await redis.check(settings)
+
+
+async def rebuild_records(settings: Settings) -> AsyncIterator[tuple[str, str]]:
+    """Give Redis every record that it has lost; iterate over ids and what became of them."""
+    if settings.redis_url is None:
+        raise SettingsError("redis-url is missing: only what Redis loses has to be rebuilt")
+    from . import redis
+
+    lanes = Lanes()
+    lanes.start()
+    offsets = redis.make_offsets(settings, upload_directory(settings), lanes)
+    try:
+        await offsets.open()
+        async for outcome in offsets.rebuild_all():
+            yield outcome
+    finally:
+        await offsets.close()
+        lanes.stop()
