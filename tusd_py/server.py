@@ -28,8 +28,10 @@ from .web.admission import Admission, most_connections, raise_file_limit
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
 from .web.listening import host_and_port, listen_tcp, listen_unix, tls_context
+from .web.pages import BUILT, HOW_TO_BUILD
 from .wiring import Stores, check_stores, create_app
 from .wiring.insight import INSIGHT
+from .wiring.pages import upload_page_routes
 
 try:
     import uvloop
@@ -98,6 +100,8 @@ def _warn(settings: Settings) -> None:
     listener = set_up_logging(settings.log_format, verbose=settings.verbose)
     for finding in look_around(settings):
         _log.warning(finding.event, extra={"reason": finding.reason})
+    if settings.pages and not BUILT.exists():
+        _log.info("NoUploadPage", extra={"reason": HOW_TO_BUILD})
     listener.stop()
 
 
@@ -159,7 +163,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         f"tusd_py: upload to {path} with any tus client\n" if settings.show_greeting else None
     )
     runner = web.AppRunner(
-        make_root(app, path, greeting=greeting),
+        make_root(app, path, greeting=greeting, routes=upload_page_routes(settings)),
         access_log=None,
         # aiohttp waits this long twice: for requests to end, then for them to be cancelled.
         shutdown_timeout=settings.shutdown_timeout / 2,

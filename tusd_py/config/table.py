@@ -182,6 +182,13 @@ class Settings(BaseModel):
     disable_termination: bool = Field(False, description="no DELETE of uploads")
     disable_concatenation: bool = Field(False, description="refuse Upload-Concat")
 
+    pages: bool = Field(True, title="Pages", description="serve the upload page at /")
+    pages_chunk_size: ByteSize = Field(
+        ByteSize(0),
+        description="most bytes that the upload page sends in one request, for proxies that limit "
+        "them; 0: each file in one",
+    )
+
     hooks_dir: Path | None = Field(
         None, title="Hooks", description="directory of executables, each named like its hook"
     )
@@ -259,7 +266,9 @@ class Settings(BaseModel):
         "auto", title="Output", description="auto: text on a terminal, json elsewhere"
     )
     verbose: bool = Field(False, description="log more, for finding out what happens")
-    show_greeting: bool = Field(True, description="answer GET / with a line of text")
+    show_greeting: bool = Field(
+        True, description="answer GET / with a line of text where there is no upload page"
+    )
 
     @field_validator("workers")
     @classmethod
