@@ -1,10 +1,16 @@
 # The image serves uploads from /srv/uploads on port 8080, as an ordinary user.
+FROM node:22-slim AS pages
+WORKDIR /src
+COPY tusd_py/web/ui ./
+RUN npm ci --no-fund --no-audit && npm run build
+
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt requirements.lock ./
 RUN python -m venv /opt/tusd-py \
  && /opt/tusd-py/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
 COPY tusd_py ./tusd_py
+COPY --from=pages /src/dist ./tusd_py/web/ui/dist
 RUN PIP_CONSTRAINT=constraints.txt /opt/tusd-py/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim

@@ -11,12 +11,13 @@ SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean \
-	bench bench-docs soak sabotage audit bandit sbom wheel lock
+	bench bench-docs soak sabotage audit bandit sbom wheel lock pages
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: $(STAMPS)/run ## install and start the server on ./data (RUN_FLAGS='--port 9000' for options)
+	@$(MAKE) --no-print-directory $(STAMPS)/pages || echo "Without Node.js and npm there are no pages." >&2
 	$(BIN)/tusd-py serve $(RUN_FLAGS)
 
 test: check unit conformance e2e ## everything that CI runs
@@ -44,10 +45,12 @@ unit: $(STAMPS)/dev tools ## tests of the rooms, the seams and the program
 conformance: $(STAMPS)/dev tools ## the tus conformance suite against this server, on each store
 	$(BIN)/python tests/run_conformance.py
 
-e2e: $(STAMPS)/dev $(STAMPS)/npm ## real clients against a real server (TEST_FLAGS=--large: 1 GiB too)
+e2e: $(STAMPS)/dev $(STAMPS)/npm $(STAMPS)/pages ## real clients against a real server (TEST_FLAGS=--large: 1 GiB too)
 	$(BIN)/pytest tests/e2e $(TEST_FLAGS)
 
-tools: ## install what the tests need beside Python (Debian: Node.js, Redis, nginx)
+pages: $(STAMPS)/pages ## build what people see of the server (needs Node.js 20.19 and npm)
+
+tools: ## install what the tests need beside Python (Debian: Node.js, Redis, nginx, Chromium)
 	@sh scripts/install-tools.sh
 
 docs: $(STAMPS)/dev ## write the reference pages that come from the code
@@ -78,7 +81,7 @@ sbom: $(STAMPS)/supply ## list what a server consists of: build/sbom.cdx.json (C
 	$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
 		--mc-type application --output-reproducible --of JSON -o build/sbom.cdx.json
 
-wheel: $(STAMPS)/dev ## build dist/*.whl twice and compare: the same source is the same file
+wheel: $(STAMPS)/dev $(STAMPS)/pages ## build dist/*.whl twice and compare: the same source is the same file
 	$(BIN)/python scripts/build_wheel.py
 
 lock: $(STAMPS)/supply ## write requirements.lock: what constraints.txt pins for the server, with hashes
@@ -96,7 +99,7 @@ constraints: ## pin the newest versions that fit pyproject.toml
 	mv constraints.new constraints.txt
 
 clean: ## remove what make has made; uploads in ./data stay
-	rm -rf $(VENV) $(STAMPS) build tests/e2e/node_modules
+	rm -rf $(VENV) $(STAMPS) build tests/e2e/node_modules $(UI)/node_modules $(UI)/dist
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
@@ -115,6 +118,12 @@ $(STAMPS)/supply: pyproject.toml constraints.txt | $(BIN)/python
 
 $(STAMPS)/npm: tests/e2e/package.json | tools
 	cd tests/e2e && npm install --no-package-lock --no-fund --no-audit --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+UI := tusd_py/web/ui
+UI_SOURCES := $(shell find $(UI) -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
+$(STAMPS)/pages: $(UI_SOURCES)
+	cd $(UI) && npm ci --no-fund --no-audit --loglevel=error && npm run --silent build -- --logLevel warn
 	@mkdir -p $(STAMPS) && touch $@
 
 PEERS := tests/benchmarks/peers

@@ -18,6 +18,7 @@ need npm npm
 need redis-server redis-server
 need nginx nginx
 need openssl openssl
+need chromium "chromium fonts-dejavu-core" # what people see, in a browser
 need mkfs.ext4 e2fsprogs # file systems that lose their power
 need mkfs.xfs xfsprogs
 need unshare util-linux

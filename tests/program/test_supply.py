@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import re
 import subprocess
@@ -39,17 +40,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every module and the mark of a typed package; no tests, no uploads, no tools."""
+    """Every module, the mark of a typed package, and built pages; no tests, uploads or tools."""
     names = zipfile.ZipFile(wheel).namelist()
     ours = {name for name in names if ".dist-info/" not in name}
     there = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "tusd_py").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and not _is_source_of_pages(path)
     }
     assert ours == there
     assert "tusd_py/py.typed" in ours
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def _is_source_of_pages(path: Path) -> bool:
+    ui = ROOT / "tusd_py/web/ui"
+    return path.is_relative_to(ui) and not path.is_relative_to(ui / "dist")
 
 
 def test_the_wheel_can_be_reproduced(wheel: Path, tmp_path: Path) -> None:
@@ -67,6 +73,18 @@ def test_the_lock_has_hashes_of_all_that_a_server_needs() -> None:
     for entry in re.split(r"\n(?=\w)", text.strip()):
         assert entry.startswith("#") or "--hash=sha256:" in entry, entry
     assert "://" not in text  # it names no registry
+
+
+def test_pages_are_made_of_pinned_packages() -> None:
+    """Every package has one version and a hash, and no registry is named."""
+    ui = ROOT / "tusd_py/web/ui"
+    package = json.loads((ui / "package.json").read_text())
+    versions = [*package["dependencies"].values(), *package["devDependencies"].values()]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions)
+    locked = json.loads((ui / "package-lock.json").read_text())["packages"]
+    del locked[""]
+    assert all(entry["integrity"].startswith("sha512-") for entry in locked.values())
+    assert not any("resolved" in entry for entry in locked.values())
 
 
 def test_the_lock_has_the_versions_of_the_constraints() -> None:
