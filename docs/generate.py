@@ -28,7 +28,7 @@ from tusd_py.telemetry.logs import QUEUE_LINES
 from tusd_py.web.body import LINGER_BYTES, LINGER_S
 from tusd_py.web.connection import FRAMING_BYTES
 from tusd_py.web.trailers import MAX_TRAILER_BYTES
-from tusd_py.wiring import POOL_BYTES
+from tusd_py.wiring.app import POOL_BYTES
 
 REFERENCE = Path(__file__).parent / "reference"
 
