@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -23,7 +24,10 @@ from .config import Settings
 from .filesystem.calls import make_folders
 from .protocol.errors import TusError
 from .startup import look_around
+from .telemetry.catalogue import LAYOUT
+from .telemetry.cells import Cells
 from .telemetry.logs import set_up_logging, write_if_read
+from .telemetry.metrics import Metrics
 from .web.admission import Admission, most_connections, raise_file_limit
 from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
@@ -123,6 +127,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
     stores: Stores | None = None,
     parent: int | None = None,
     admin: socket.socket | None = None,
+    metrics: Metrics | None = None,
 ) -> None:
     """Serve the socket in this process until told to stop.
 
@@ -131,6 +136,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
         stores: other stores than those that `settings` name.
         parent: a descriptor that can be read when the supervisor has died.
         admin: the socket of the admin listener.
+        metrics: where to count; None: in memory of this process.
 
     Raises:
         StartError: there is no room for the threads.
@@ -139,7 +145,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
         logs = set_up_logging(settings.log_format, verbose=settings.verbose)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_serve(settings, sock, ready, stores, parent, admin))
+                runner.run(_serve(settings, sock, ready, stores, parent, admin, metrics))
         finally:
             logs.stop()
     except RuntimeError as error:
@@ -155,15 +161,16 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     stores: Stores | None,
     parent: int | None,
     admin: socket.socket | None,
+    metrics: Metrics | None,
 ) -> None:
     _start_threads(asyncio.get_running_loop())
-    app = create_app(settings, stores=stores, own_server=True)
+    app = create_app(settings, stores=stores, own_server=True, metrics=metrics)
     path = urlsplit(settings.base_path).path
     greeting = (
         f"tusd_py: upload to {path} with any tus client\n" if settings.show_greeting else None
     )
     runner = web.AppRunner(
-        make_root(app, path, greeting=greeting, routes=upload_page_routes(settings)),
+        make_root(app, path, greeting=greeting, routes=_public_routes(settings, app)),
         access_log=None,
         # aiohttp waits this long twice: for requests to end, then for them to be cancelled.
         shutdown_timeout=settings.shutdown_timeout / 2,
@@ -175,6 +182,10 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     if parent is not None:
         loop.add_reader(parent, stop.set)
     await runner.setup()
+    admission = Admission(
+        settings.max_connections or most_connections(), settings.max_connections_per_address
+    )
+    app[INSIGHT].watch_connections(lambda: admission.open)
     site = ConnectionSite(
         runner,
         sock,
@@ -184,9 +195,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         read_bufsize=_STREAM_BYTES,
         keepalive_timeout=settings.network_timeout,
         lingering_time=0,
-        admission=Admission(
-            settings.max_connections or most_connections(), settings.max_connections_per_address
-        ),
+        admission=admission,
         write_timeout_s=settings.network_timeout,
     )
     # Who looks on sees the end of the uploads.
@@ -206,12 +215,23 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         app[UPLOADS].stop_bodies()
 
 
+def _public_routes(settings: Settings, app: web.Application) -> list[web.AbstractRouteDef]:
+    """Return what the port of uploads serves beside them."""
+    own = app[INSIGHT].metrics_routes(settings.metrics_path) if settings.expose_metrics else ()
+    return [*own, *upload_page_routes(settings)]
+
+
 @contextlib.asynccontextmanager
 async def _cleaned_up(runner: web.AppRunner) -> AsyncIterator[None]:
     try:
         yield
     finally:
         await runner.cleanup()
+
+
+class _Worker(NamedTuple):
+    started: float  # in monotonic seconds
+    row: int  # where it counts
 
 
 class _Supervisor:
@@ -223,8 +243,9 @@ class _Supervisor:
         self._settings = settings
         self._sock = sock
         self._admin = admin
+        self._cells = Cells(LAYOUT, count)
         self._count = count
-        self._pids: dict[int, float] = {}  # when each was started
+        self._pids: dict[int, _Worker] = {}
         self._young_deaths = 0
         self._stopping = False
         # Nobody writes into it: when this process dies, however it does, the workers see its end.
@@ -233,19 +254,21 @@ class _Supervisor:
     def run(self, ready: Callable[[], None]) -> None:
         for number in _STOP_SIGNALS:
             signal.signal(number, self._stop)
-        for _ in range(self._count):
-            self._start()
+        for row in range(self._count):
+            self._start(row)
         ready()  # what connects before a worker accepts waits in the socket's queue
         while self._pids:
             pid, status = os.wait()
-            started = self._pids.pop(pid)
+            worker = self._pids.pop(pid)
+            self._cells.bury(worker.row)
             if not self._stopping:
-                self._replace(pid, os.waitstatus_to_exitcode(status), time.monotonic() - started)
+                self._replace(pid, os.waitstatus_to_exitcode(status), worker)
         signal.alarm(0)
         if self._young_deaths >= _MOST_YOUNG_DEATHS:
             raise StartError("cannot start: the workers end as soon as they begin")
 
-    def _replace(self, pid: int, code: int, age_s: float) -> None:
+    def _replace(self, pid: int, code: int, worker: _Worker) -> None:
+        age_s = time.monotonic() - worker.started
         write_if_read(f"worker {pid} ended with {code}; starting another\n")
         self._young_deaths = self._young_deaths + 1 if age_s < _YOUNG_S else 0
         if self._young_deaths >= _MOST_YOUNG_DEATHS:
@@ -253,24 +276,26 @@ class _Supervisor:
             return
         time.sleep(_RESTART_PAUSE_S)
         if not self._stopping:
-            self._start()
+            self._start(worker.row)
 
-    def _start(self) -> None:
+    def _start(self, row: int) -> None:
         # Forked before there is a loop or a thread; the socket comes along.
         if (pid := os.fork()) != 0:
-            self._pids[pid] = time.monotonic()
+            self._pids[pid] = _Worker(time.monotonic(), row)
             return
         code = 1
         os.close(self._held)
         try:
             for number in (*_STOP_SIGNALS, signal.SIGALRM):
                 signal.signal(number, signal.SIG_DFL)
+            self._cells.become(row)
             run_worker(
                 self._settings,
                 self._sock,
                 lambda: None,
                 parent=self._watched,
                 admin=self._admin,
+                metrics=Metrics(self._cells),
             )
             code = 0
         except StartError as error:

@@ -9,6 +9,7 @@ import pytest
 
 from tusd_py.hooks.outbox_memory import MemoryOutbox
 from tusd_py.interfaces import Entry, EventState, HookEvent, HookType
+from tusd_py.interfaces.occurrences import HookCalled, Occurrence
 from tusd_py.protocol.model import Upload, UploadId
 from tusd_py.service.delivery import Delivery, Patience
 
@@ -52,7 +53,14 @@ class Post:
         self.now = START
         self.outbox = MemoryOutbox()
         self.hooks = Receiver()
-        self.delivery = Delivery(self.outbox, self.hooks, clock=lambda: self.now, patience=PATIENCE)
+        self.noted: list[Occurrence] = []
+        self.delivery = Delivery(
+            self.outbox,
+            self.hooks,
+            clock=lambda: self.now,
+            patience=PATIENCE,
+            observe=self.noted.append,
+        )
 
     async def put(self, upload_id: str, *types: HookType) -> list[HookEvent]:
         """Let things happen to an upload."""
@@ -84,6 +92,20 @@ async def test_events_are_delivered_in_order(post: Post) -> None:
     await post.work()
     assert post.hooks.events == [first, second]
     assert await post.outbox.entries(10) == []
+
+
+async def test_each_attempt_is_noted(post: Post) -> None:
+    """With the receiver, and what went wrong."""
+    post.hooks.fails = 1
+    await post.put("a", HookType.POST_FINISH)
+    await post.work()
+    post.now += PATIENCE.longest_pause_s
+    await post.work()
+    called = [one for one in post.noted if isinstance(one, HookCalled)]
+    assert [(one.type, one.receiver, one.error) for one in called] == [
+        (HookType.POST_FINISH, "test", "ConnectionError"),
+        (HookType.POST_FINISH, "test", None),
+    ]
 
 
 async def test_a_failure_is_tried_again_later(post: Post) -> None:

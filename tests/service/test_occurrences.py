@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from tests.support.bodies import ScriptedBody
-from tusd_py.interfaces import BodyEnd
+from tusd_py.interfaces import BodyEnd, HookReply, HookType
 from tusd_py.interfaces.occurrences import (
     BodyBegun,
     BodyEnded,
@@ -15,10 +16,11 @@ from tusd_py.interfaces.occurrences import (
     Created,
     Expired,
     Finished,
+    HookCalled,
     Terminated,
 )
 from tusd_py.protocol.checksum import parse_checksum
-from tusd_py.protocol.errors import ChecksumMismatch, UnexpectedEOF, UploadLocked
+from tusd_py.protocol.errors import ChecksumMismatch, HookUnavailable, UnexpectedEOF, UploadLocked
 
 from .conftest import EXPIRE_AFTER_S, House
 
@@ -26,8 +28,8 @@ WRONG = parse_checksum("md5 AAAAAAAAAAAAAAAAAAAAAA==")
 
 
 def kinds(house: House) -> list[str]:
-    """What was noted, in order."""
-    return [type(one).__name__ for one in house.noted]
+    """What was noted, in order, but for calls of hooks."""
+    return [type(one).__name__ for one in house.noted if not isinstance(one, HookCalled)]
 
 
 async def test_the_life_of_an_upload_is_noted(house: House) -> None:
@@ -45,7 +47,7 @@ async def test_the_life_of_an_upload_is_noted(house: House) -> None:
     ended = [one for one in house.noted if isinstance(one, BodyEnded)]
     assert [(e.upload.offset, e.received, e.cause) for e in ended] == [(3, 3, None), (5, 2, None)]
     assert house.noted[-1] == Finished(upload=whole, duration_s=7)
-    assert house.noted[0] == Created(upload=upload)
+    assert [one for one in house.noted if isinstance(one, Created)] == [Created(upload=upload)]
 
 
 async def test_a_small_upload_in_one_go_is_noted_likewise(house: House) -> None:
@@ -112,3 +114,28 @@ async def test_removals_are_noted(house: House) -> None:
         Terminated(upload=first),
         Expired(upload=second),
     ]
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        (None, None),
+        (HookReply(reject=True), None),
+        (HookUnavailable(), "ERR_HOOK_UNAVAILABLE"),
+        (ValueError("a mistake"), "ValueError"),
+    ],
+)
+async def test_what_becomes_of_a_call_of_a_hook_is_noted(
+    house: House, says: HookReply | Exception | None, error: str | None
+) -> None:
+    """A refusal is no error; a hook that cannot be asked, or that is broken, is one."""
+    if says is not None:
+        house.hooks.says[HookType.PRE_CREATE] = says
+    with contextlib.suppress(Exception):
+        await house.create(5)
+    called = [one for one in house.noted if isinstance(one, HookCalled)]
+    assert (called[0].type, called[0].receiver, called[0].error) == (
+        HookType.PRE_CREATE,
+        "",
+        error,
+    )

@@ -261,6 +261,14 @@ class Settings(BaseModel):
         description="port, or host:port, of the admin listener: health, metrics and the like; "
         "whoever reaches it may see all of it",
     )
+    expose_metrics: bool = Field(
+        False, description="metrics on the port of uploads, too, as tusd has them"
+    )
+    metrics_path: str = Field(
+        "/metrics",
+        pattern=r"^/[A-Za-z0-9._~/-]+$",
+        description="with expose-metrics: where they are",
+    )
 
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", title="Output", description="auto: text on a terminal, json elsewhere"

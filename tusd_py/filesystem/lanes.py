@@ -24,7 +24,10 @@ T = TypeVar("T")
 _SLOW_S = 0.002
 
 _Job = tuple["asyncio.Future[Any]", Callable[[], Any]]
-_Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
+_Result = tuple["asyncio.Future[Any]", Any, BaseException | None, float]
+
+Note = Callable[[float], None]
+"""Takes note of how many seconds a piece of work took; called from the event loop."""
 
 
 class _Outcome(asyncio.Future[T]):
@@ -57,6 +60,22 @@ class Lanes:
         self._flush_at: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def watch(self, short: Note, long: Note) -> None:
+        """Have it noted how long work takes."""
+        self._short.note = short
+        for lane in self._long:
+            lane.note = long
+
+    @property
+    def queued_short(self) -> int:
+        """How much short work waits or runs."""
+        return len(self._waiting) + self._short.pending
+
+    @property
+    def queued_long(self) -> int:
+        """How much other work waits or runs."""
+        return sum(lane.pending for lane in self._long)
+
     def start(self) -> None:
         """Start the threads now: later there may be no room for more."""
         self._loop = asyncio.get_running_loop()
@@ -64,11 +83,7 @@ class Lanes:
             lane.start(self._loop)
 
     def stop(self) -> None:
-        """End the threads after what is queued; whoever comes later is served by the loop itself.
-
-        A request that is cancelled so late has still to set its files right, and could not even
-        be cancelled while it waits for a thread that is gone.
-        """
+        """End the threads after what is queued."""
         self._flush()
         for lane in (self._short, self._spare, *self._long):
             lane.stop()
@@ -144,15 +159,14 @@ class _Lane:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy_since: float | None = None
-        self._stopped = False
         self.pending = 0
+        self.note: Note | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopped = True
         if self._thread.is_alive():
             self._batches.put(None)
             self._thread.join()
@@ -163,10 +177,7 @@ class _Lane:
 
     def submit(self, jobs: Sequence[_Job]) -> None:
         self.pending += len(jobs)
-        if self._stopped:
-            self._run_batch(jobs)
-        else:
-            self._batches.put(jobs)
+        self._batches.put(jobs)
 
     def _run(self) -> None:
         # Each batch has a frame of its own: while the lane waits for the next one, nothing of
@@ -179,11 +190,13 @@ class _Lane:
         if jobs is None:
             return False
         results: list[_Result] = []
-        begun = self._busy_since = time.monotonic()
+        now = begun = self._busy_since = time.monotonic()
         for job in jobs:
-            results.append(_perform(job))
+            future, value, error = _perform(job)
+            then, now = now, time.monotonic()
+            results.append((future, value, error, now - then))
             # Nobody shall wait for the slow work of somebody else that happens to come next.
-            now = self._busy_since = time.monotonic()
+            self._busy_since = now
             if now - begun > _SLOW_S:
                 self._bring_back(results)
                 results, begun = [], now
@@ -199,7 +212,9 @@ class _Lane:
 
     def _deliver(self, results: list[_Result]) -> None:
         self.pending -= len(results)
-        for future, value, error in results:
+        for future, value, error, took_s in results:
+            if self.note is not None:
+                self.note(took_s)
             if error is None:
                 future.set_result(value)
             else:
@@ -208,7 +223,7 @@ class _Lane:
             self._freed()
 
 
-def _perform(job: _Job) -> _Result:
+def _perform(job: _Job) -> tuple[asyncio.Future[Any], Any, BaseException | None]:
     future, work = job
     try:
         return future, work(), None

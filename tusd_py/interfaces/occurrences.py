@@ -70,7 +70,7 @@ class HookCalled:
     """A hook was asked or told something."""
 
     type: HookType
-    receiver: str
+    receiver: str  # of what is told; empty: all that have a say were asked
     duration_s: float
     error: str | None  # None: it went well; a refusal is no error
 
@@ -87,7 +87,9 @@ class Answered:
     request_id: str | None  # X-Request-ID as received
     upload_id: UploadId | None
     offset: int | None  # where the client wanted to go on
-    stored: int | None  # the offset it was told
+    stored: int | None  # the offset the upload has afterwards, if that is known
+    received: int  # bytes of the body
+    first_byte_s: float | None  # until the first of them came; None: none came
 
 
 Occurrence = (

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster
@@ -75,6 +76,7 @@ class RedisLink:
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._mapped = _Mapped(self)
         self._in_trouble = False
+        self.note: Callable[[float], None] | None = None  # how long each script took
 
     async def open(self) -> None:
         """Connect and look at the server.
@@ -135,14 +137,18 @@ class RedisLink:
         """
         key = self._key(upload_id)
         words = ("3", key, f"{key}:claim", f"{key}:gone", self._channels, upload_id, *args)
+        began = time.monotonic()
         with self._mapped:
             try:
-                return cast("list[str]", await self._send("EVALSHA", script.sha, *words))
+                answer = await self._send("EVALSHA", script.sha, *words)
             except ResponseError as error:
                 if not str(error).startswith("NOSCRIPT") and not isinstance(error, NoScriptError):
                     raise
-            # Redis was restarted, or its scripts were flushed.
-            return cast("list[str]", await self._send("EVAL", script.text, *words))
+                # Redis was restarted, or its scripts were flushed.
+                answer = await self._send("EVAL", script.text, *words)
+        if self.note is not None:
+            self.note(time.monotonic() - began)
+        return cast("list[str]", answer)
 
     async def fields(self, upload_id: str, *names: str) -> list[str | None]:
         """Return fields of the hash of an upload; None for those that are not there."""

@@ -13,12 +13,14 @@ class TusError(Exception):
         status: the HTTP status it is answered with.
         closes: whether the connection is unusable afterwards.
         retry_after_s: when the client may come again, if it is told so.
+        kept: the offset of the upload it was about, where bytes may have been kept; for logs.
     """
 
     code: ClassVar[str] = "ERR_INTERNAL_SERVER_ERROR"
     status: ClassVar[int] = 500
     closes: ClassVar[bool] = False
     retry_after_s: ClassVar[int | None] = None
+    kept: int | None = None
 
     def __init__(self, sentence: str | None = None) -> None:
         """Take a sentence for the client; it must not repeat bytes the client sent."""

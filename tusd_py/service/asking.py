@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..interfaces import HookEvent, HookReply, Hooks, HookType, Operation, RequestInfo
+from ..interfaces.occurrences import Observe, ignore
 from ..protocol.errors import Forbidden, TerminationRejected, TusError, UploadRejected
 from ..protocol.model import Upload
+from .noting import noted_call
 from .replies import apply_reply, checked_response
 
 _REFUSALS: dict[HookType, type[TusError]] = {
@@ -25,9 +27,10 @@ class Asker:
         Exception: whatever hooks raise by mistake, which is no consent either.
     """
 
-    def __init__(self, hooks: Hooks, clock: Callable[[], float]) -> None:
+    def __init__(self, hooks: Hooks, clock: Callable[[], float], observe: Observe = ignore) -> None:
         self._hooks = hooks
         self._clock = clock
+        self._observe = observe
 
     def listens_to(self, event: HookType) -> bool:
         """Whether anybody would be asked."""
@@ -92,8 +95,13 @@ class Asker:
         request: RequestInfo | None,
         operation: Operation | None = None,
     ) -> HookReply | None:
-        return await self._hooks.call(
-            HookEvent(
-                type=event, upload=upload, request=request, operation=operation, at=self._clock()
+        with noted_call(self._observe, event):
+            return await self._hooks.call(
+                HookEvent(
+                    type=event,
+                    upload=upload,
+                    request=request,
+                    operation=operation,
+                    at=self._clock(),
+                )
             )
-        )

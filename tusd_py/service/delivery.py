@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..interfaces import Entry, Hooks, Outbox
+from ..interfaces.occurrences import Observe, ignore
 from ..protocol.errors import TusError
+from .noting import noted_call
 
 _log = logging.getLogger(__name__)
 
@@ -41,12 +43,19 @@ class Delivery:
     """Runs deliveries, in one process or in several on the same outbox."""
 
     def __init__(
-        self, outbox: Outbox, hooks: Hooks, *, clock: Callable[[], float], patience: Patience
+        self,
+        outbox: Outbox,
+        hooks: Hooks,
+        *,
+        clock: Callable[[], float],
+        patience: Patience,
+        observe: Observe = ignore,
     ) -> None:
         self._outbox = outbox
         self._hooks = hooks
         self._clock = clock
         self._patience = patience
+        self._observe = observe
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -97,8 +106,9 @@ class Delivery:
     async def _tell(self, entry: Entry) -> None:
         with contextlib.suppress(TusError):  # the lease runs out, and it is delivered again
             try:
-                async with asyncio.timeout(self._patience.longest_s):
-                    await self._hooks.tell(entry.event, entry.receiver)
+                with noted_call(self._observe, entry.event.type, entry.receiver):
+                    async with asyncio.timeout(self._patience.longest_s):
+                        await self._hooks.tell(entry.event, entry.receiver)
             except asyncio.CancelledError:
                 await self._outbox.put_off(entry, due_at=self._clock(), error="server shutdown")
                 raise

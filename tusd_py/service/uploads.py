@@ -107,7 +107,7 @@ class Uploads:
         self._offsets = offsets
         self._data = data
         self._policy = policy
-        self._asker = Asker(hooks, policy.clock)
+        self._asker = Asker(hooks, policy.clock, observe)
         self._gate = Gate(offsets, authorize, self._asker)
         self._claims = Claims(offsets, policy.acquire_lock_timeout_s, observe)
         self._announcer = announcer
@@ -235,6 +235,7 @@ class Uploads:
                 await self._intake.receive(claim, plan, append.body, body, request)
             except TusError as why_not_all:  # all bytes may be there nevertheless
                 error = why_not_all
+                error.kept = claim.upload.offset
             upload = claim.upload
             if isinstance(error, UploadStopped | FileTypeNotAllowed):
                 await self._removal.remove(claim, HookType.POST_TERMINATE, request)

@@ -28,11 +28,19 @@ _OURS = "tusd_py"
 
 
 class _LossyQueueHandler(logging.handlers.QueueHandler):
-    """Hands lines to the writing thread and never waits for it."""
+    """Hands lines to the writing thread and never waits for it.
+
+    Attributes:
+        dropped: how many lines found no room.
+    """
+
+    dropped = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(queue.Full):
+        try:
             self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Pass the record on as it is: it stays in this process."""
@@ -69,6 +77,12 @@ class _DescriptorHandler(logging.Handler):
             if time.monotonic() >= self._deadline:
                 return False
         return True
+
+
+def dropped_lines() -> int:
+    """Return how many lines of this process's log nobody read in time."""
+    handlers = logging.getLogger().handlers
+    return sum(one.dropped for one in handlers if isinstance(one, _LossyQueueHandler))
 
 
 def write_pieces(descriptor: int, text: str, may_write: Callable[[], bool]) -> None:

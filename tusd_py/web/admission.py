@@ -65,6 +65,11 @@ class Admission:
         self._refused = 0
         self._silent_until = 0.0
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return self._open
+
     def enter(self, peername: Any) -> bool:
         """Count a new connection and return True, or return False: there are enough."""
         address = self._address_of(peername)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from aiohttp import StreamReader, web
@@ -42,6 +43,10 @@ class RequestBody:
         min_rate: bytes a second that have to come while they are waited for, on average over
             twice the idle timeout: whoever sends a byte now and then is never silent.
         pool: buffers for the fast lane; None keeps every body on aiohttp's stream.
+
+    Attributes:
+        received: how many bytes were read of it.
+        first_byte_at: when the first of them were, in monotonic seconds.
     """
 
     def __init__(
@@ -69,6 +74,8 @@ class RequestBody:
         self._received = 0  # in that time
         self._watchdog: asyncio.TimerHandle | None = None
         self._continue_due = "Expect" in request.headers
+        self.received = 0
+        self.first_byte_at: float | None = None
 
     @property
     def end(self) -> BodyEnd | None:
@@ -76,7 +83,16 @@ class RequestBody:
 
     async def read(self) -> bytes | memoryview:
         if not self._begun and self._has_arrived():
-            return self._read_arrived()
+            chunk: bytes | memoryview = self._read_arrived()
+        else:
+            chunk = await self._read_more()
+        if chunk:
+            self.received += len(chunk)
+            if self.first_byte_at is None:
+                self.first_byte_at = time.monotonic()
+        return chunk
+
+    async def _read_more(self) -> bytes | memoryview:
         self._begun = True
         if self._end is None and self._stopping is None:
             chunk = await self._read()

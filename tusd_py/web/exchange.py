@@ -35,12 +35,19 @@ class Exchange:
         self.outcome: Outcome | None = None
         self.error: TusError | None = None
 
-    def answered(self, status: int) -> Answered:
-        """Sum up, now that the answer has been sent."""
+    def answered(self, status: int, *, received: int, first_byte_at: float | None) -> Answered:
+        """Sum up, now that the answer has been sent.
+
+        Args:
+            received: bytes of the body.
+            first_byte_at: when the first of them came, by the clock of the event loop.
+        """
         request_id = self._request.headers.get("X-Request-ID")
         upload_id, stored = self.upload_id, None
         if isinstance(self.outcome, Created | Appended | Inspected):
             upload_id, stored = self.outcome.upload.id, self.outcome.upload.offset
+        elif self.error is not None:
+            stored = self.error.kept
         return Answered(
             method=self.method,
             path=self._request.rel_url.raw_path,
@@ -51,4 +58,6 @@ class Exchange:
             upload_id=upload_id,
             offset=self.command.offset if isinstance(self.command, Append) else None,
             stored=stored,
+            received=received,
+            first_byte_s=None if first_byte_at is None else first_byte_at - self._began,
         )

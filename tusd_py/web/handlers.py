@@ -98,7 +98,11 @@ class Handlers:
         if not response.prepared:
             response.headers.update(self._common_headers(request))
         response = await _send(request, response, body)
-        self.observe(exchange.answered(response.status))
+        self.observe(
+            exchange.answered(
+                response.status, received=body.received, first_byte_at=body.first_byte_at
+            )
+        )
         return response
 
     async def _respond(

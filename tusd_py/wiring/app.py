@@ -35,6 +35,7 @@ from ..service.filetypes import FileRules
 from ..service.janitor import Janitor
 from ..service.policy import Policy
 from ..service.uploads import Uploads
+from ..telemetry.metrics import Metrics
 from ..web.app import make_application
 from ..web.cors import Cors
 from ..web.direct import BufferPool
@@ -61,6 +62,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     stores: Stores | None = None,
     observe: Observe = ignore,
     own_server: bool = False,
+    metrics: Metrics | None = None,
 ) -> web.Application:
     """Return an aiohttp application that serves uploads wherever it is mounted.
 
@@ -71,6 +73,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         stores: other stores than those that `settings` name.
         observe: takes note of what happens; see `tusd_py.interfaces.occurrences`.
         own_server: the application runs on `web.connection`, which reads trailers.
+        metrics: where to count; None: in memory of this process.
 
     Raises:
         SettingsError: what `settings` names cannot be used.
@@ -80,7 +83,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     stores = stores or make_stores(settings)
     capabilities = _capabilities(settings, stores.data, trailers=own_server)
     policy = _policy(settings, capabilities)
-    insight = Insight(observe, checks={})
+    insight = Insight(settings, stores, observe, metrics=metrics or Metrics())
     room = assemble_hooks(settings, hooks if isinstance(hooks, Hooks) else PythonHooks(hooks))
     hooks = room.hooks
     uploads = Uploads(
@@ -92,7 +95,13 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         authorize=authorize,
         observe=insight.observe,
     )
-    delivery = Delivery(stores.outbox, hooks, clock=policy.clock, patience=_patience(settings))
+    delivery = Delivery(
+        stores.outbox,
+        hooks,
+        clock=policy.clock,
+        patience=_patience(settings),
+        observe=insight.observe,
+    )
     janitor = Janitor(
         uploads,
         stores.offsets,
@@ -109,7 +118,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
             room.open(),
             opened_access(authorize),
             _running(stores, uploads, janitor, telling),
-            contextlib.aclosing(insight),
+            insight.running(stores.outbox if room.tells else None),
         ):
             yield
 

@@ -2,43 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from aiohttp import web
 
-from ..interfaces.health import Check
+from ..config import Settings
+from ..interfaces import Outbox
 from ..interfaces.occurrences import Observe, ignore
+from ..interfaces.outbox import EventState
+from ..telemetry.catalogue import CLAIM_EVENTS
 from ..telemetry.live import LiveUploads
+from ..telemetry.logs import dropped_lines
+from ..telemetry.metrics import Metrics
+from ..telemetry.sampling import Sampler, growth
 from ..telemetry.several import guarded, observe_all
 from ..web.admin.app import make_admin_application
 from ..web.admin.health import Health, health_routes
+from ..web.admin.metrics import metrics_routes
+from .stores import Stores
 
 
 class Insight:
     """Everything that watches one application, and the rooms that show it.
 
     Args:
+        settings: of the application.
+        stores: that it uses.
         own: the application's own watcher.
-        checks: what `/readyz` looks at, by the name of the part.
+        metrics: where to count.
 
     Attributes:
         live: the uploads that are being received by this process.
         health: whether it can serve.
+        metrics: the numbers of this process.
+        sampler: looks at what nobody tells.
         observe: tells all who watch.
     """
 
-    def __init__(self, own: Observe = ignore, *, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self, settings: Settings, stores: Stores, own: Observe = ignore, *, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._stores = stores
         self.live = LiveUploads()
-        self.health = Health(checks)
-        self.observe = observe_all(self.live.observe, guarded(own))
+        self.health = Health({})
+        self.metrics = metrics
+        self.sampler = Sampler(metrics)
+        self.observe = observe_all(metrics.observe, self.live.observe, guarded(own))
+        self._watch_process()
+        self._watch_stores()
+
+    def _watch_process(self) -> None:
+        metrics = self.metrics
+        metrics.set("tusd_py_workers", 1)
+        self.sampler.add(
+            lambda: metrics.set("tusd_py_bodies_running", len(self.live)),
+            growth(metrics, "tusd_py_log_lines_dropped_total", dropped_lines),
+        )
+
+    def _watch_stores(self) -> None:
+        metrics, sampler = self.metrics, self.sampler
+        if (lanes := self._stores.lanes) is not None:
+            work = partial(metrics.buckets, "tusd_py_file_work_seconds")
+            lanes.watch(work("short").note, work("long").note)
+            queue = partial(metrics.set, "tusd_py_file_queue_jobs")
+            sampler.add(
+                lambda: queue(lanes.queued_short, "short"),
+                lambda: queue(lanes.queued_long, "long"),
+            )
+        if self._settings.redis_url is not None:
+            from ..offsets.redis import RedisOffsets
+
+            if isinstance(offsets := self._stores.offsets, RedisOffsets):
+                offsets.watch(metrics.buckets("tusd_py_redis_seconds").note)
+                for event in CLAIM_EVENTS:
+                    read = partial(getattr, offsets.events, event)
+                    sampler.add(growth(metrics, "tusd_py_redis_claims_total", read, event))
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Show how many connections there are."""
+        self.sampler.add(lambda: self.metrics.set("tusd_connections_open", count()))
+
+    def metrics_routes(self, path: str = "/metrics") -> Sequence[web.AbstractRouteDef]:
+        """Return the route of the page for Prometheus."""
+        from ..telemetry.exposition import Exposition  # takes megabytes
+
+        render = Exposition(self.metrics.cells).render
+        return metrics_routes(render, self.sampler.look, path)
 
     def admin_routes(self) -> Sequence[web.AbstractRouteDef]:
         """Return what the admin listener serves."""
-        return [*health_routes(self.health)]
+        return [*health_routes(self.health), *self.metrics_routes()]
 
-    async def aclose(self) -> None:
-        """End what goes on in the background."""
-        await self.health.close()
+    @contextlib.asynccontextmanager
+    async def running(self, outbox: Outbox | None) -> AsyncIterator[None]:
+        """Look at what nobody tells, for the length of the context; the stores are open.
+
+        Args:
+            outbox: None when nobody is told of anything.
+        """
+        if outbox is not None:
+            self.sampler.add_long(partial(_count_events, outbox, self.metrics))
+        task = asyncio.create_task(self.sampler.run(), name="sampler")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await self.health.close()
+
+
+async def _count_events(outbox: Outbox, metrics: Metrics) -> None:
+    counts = await outbox.counts()
+    for state in EventState:
+        metrics.set("tusd_py_outbox_events", counts.get(state, 0), state.value)
 
 
 INSIGHT: web.AppKey[Insight] = web.AppKey("insight", Insight)

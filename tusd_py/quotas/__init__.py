@@ -1,1 +1,0 @@
-"""Ring 3: where uploads are counted."""
