@@ -7,11 +7,12 @@ STAMPS := .make
 RUN_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_ARGS ?=
+CUTS ?= 500
 SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lint types imports unit conformance e2e tools docs constraints clean \
-	bench bench-docs soak sabotage audit bandit sbom wheel lock pages
+	bench bench-docs soak soak-power sabotage audit bandit sbom wheel lock pages
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -58,6 +59,9 @@ docs: $(STAMPS)/dev ## write the reference pages that come from the code
 
 soak: $(STAMPS)/dev tools ## an hour of load with a kill each minute (SOAK_ARGS=--help for options)
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
+soak-power: $(STAMPS)/dev tools ## thousands of power cuts (CUTS=500 for each file system and level)
+	$(BIN)/python -m tests.faults.power --cuts $(CUTS)
 
 bench: $(STAMPS)/dev $(STAMPS)/peers ## speed beside other servers (BENCH_ARGS=--help for options)
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)

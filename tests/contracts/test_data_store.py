@@ -398,6 +398,24 @@ async def test_no_room_for_the_final_leaves_no_bytes(data: DataHarness) -> None:
         assert await joined(small.store, parts) == expected
 
 
+# --- when
+
+
+async def test_it_is_known_when_bytes_were_last_stored(data: DataHarness) -> None:
+    """`touched` tells for each of many, and None for what is not there."""
+    began = time.time() - 2  # file systems have clocks of their own
+    first = await create(data.store, UploadId("a" * 32))
+    second = await append(data.store, await create(data.store, UploadId("b" * 32)), b"bytes")
+    gone = await create(data.store, UploadId("c" * 32))
+    await data.store.delete(gone)
+    one, two, nothing = await data.store.touched([first, second, gone])
+    assert one is not None
+    assert two is not None
+    assert began <= one <= two <= time.time() + 2
+    assert nothing is None
+    assert list(await data.store.touched([second])) == [two]
+
+
 # --- orphans
 
 

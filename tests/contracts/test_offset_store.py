@@ -188,6 +188,34 @@ async def test_the_last_save_may_give_the_claim_back(
 # --- scans
 
 
+async def test_all_uploads_are_listed_in_order(offsets: OffsetsHarness) -> None:
+    """`uploads` finds each with its record, by its id, and from any id on: a stable cursor."""
+    made = {}
+    for number in range(300):
+        name = UploadId(f"{number * 7919 % 300:03}")
+        made[name] = await add(offsets, Upload(id=name, length=10, offset=number % 11))
+    listed = [one async for one in offsets.store.uploads()]
+    assert [one.id for one in listed] == sorted(made)
+    assert {one.id: one.upload for one in listed} == made
+    async with offsets.store.claim(UploadId("150"), timeout_s=0) as claim:
+        await claim.remove()
+    for cursor in ("148", "149", "1499"):  # it need not be there any more
+        behind = [one.id async for one in offsets.store.uploads(cursor)]
+        assert behind == [name for name in sorted(made) if name > cursor and name != "150"]
+    assert [one async for one in offsets.store.uploads("299")] == []
+
+
+async def test_a_list_disturbs_no_holder(offsets: OffsetsHarness) -> None:
+    """`uploads` shows one that is claimed, and its holder is not asked to leave."""
+    upload = await add(offsets)
+    async with offsets.store.claim(ID, timeout_s=0) as claim:
+        wanted: list[bool] = []
+        claim.on_wanted(lambda: wanted.append(True))
+        assert [one.upload async for one in offsets.store.uploads()] == [upload]
+        await claim.save(claim.upload)
+    assert wanted == []
+
+
 async def test_expired_uploads_are_found(offsets: OffsetsHarness) -> None:
     """`expired` finds those whose time has come, to the second, and no others."""
     for name, expires_at in (("a", 9.0), ("b", 10.0), ("c", 10.5), ("d", None)):

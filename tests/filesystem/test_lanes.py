@@ -215,6 +215,28 @@ async def test_stopping_ends_what_is_queued() -> None:
     lanes.stop()  # once more does nothing
 
 
+async def test_what_comes_after_the_end_is_done_all_the_same() -> None:
+    """A request that is cancelled when the threads are gone still sets its files right."""
+    lanes = Lanes(2)
+    lanes.start()
+    done: list[str] = []
+
+    async def request() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            done.extend([await lanes(str, 1), await lanes.reading(str, 2)])
+            done.append(await lanes.long(str, 3))
+
+    task = asyncio.create_task(request())
+    await asyncio.sleep(0)
+    lanes.stop()
+    task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    assert task.cancelled()
+    assert done == ["1", "2", "3"]
+
+
 async def test_reading_does_not_wait_for_work_that_hangs(lane: Lanes) -> None:
     """Where all other threads hang in writes, what only reads is still done."""
     gates = [Gate(), Gate()]

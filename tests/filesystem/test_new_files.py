@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,30 @@ def test_what_a_crash_left_is_removed(new_files: NewFiles, tmp_path: Path) -> No
     os.utime(place, (long_ago, long_ago))
     assert new_files.remove_older(long_ago + 1) == [os.path.basename(place)]
     assert len(private(tmp_path)) == 1
+
+
+def test_what_gets_its_name_meanwhile_is_no_leftover(
+    new_files: NewFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is gone when the search for leftovers comes to it stops nobody."""
+    file, place = new_files.write(b"named while others look")
+    file.close()
+    look = os.scandir
+
+    class Late:
+        """Lets the file get its name after it was seen, and before it is looked at."""
+
+        def __init__(self, path: str) -> None:
+            self._entries = look(path)
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            seen = list(self._entries)
+            new_files.give_name(place, str(tmp_path / "name"))
+            return iter(seen)
+
+        def __exit__(self, *_: object) -> None:
+            self._entries.close()
+
+    monkeypatch.setattr(os, "scandir", Late)
+    assert new_files.remove_older(time.time() + 1000) == []
+    assert (tmp_path / "name").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.work import HeldWork
+from tests.support.work import HeldWork, running_lanes
 from tusd_py.interfaces import Durability
 from tusd_py.offsets.files import FileOffsets
 from tusd_py.offsets.records import Record, format_record
@@ -486,3 +486,18 @@ async def test_a_record_that_says_the_same_is_synced_all_the_same(
         calls.clear()
         await claim.save(claim.upload, durable=True)
     assert calls == ["sync file", "rename", "sync directory"]
+
+
+async def test_a_damaged_upload_is_listed_as_that(tmp_path: Path) -> None:
+    """A list misses no upload whose record cannot be read, and shows the others."""
+    async with running_lanes() as run:
+        store = FileOffsets(tmp_path, run)
+        await store.open()
+        for name in "ab":
+            (tmp_path / name).touch()
+            async with store.create(Upload(id=UploadId(name), length=1)):
+                pass
+        (tmp_path / "a.info").write_bytes(b"{")
+        listed = [(one.id, one.upload is None) async for one in store.uploads()]
+        assert listed == [("a", True), ("b", False)]
+        await store.close()

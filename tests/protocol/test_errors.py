@@ -7,15 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tusd_py.protocol import errors
+from tusd_py.protocol import error_limits, errors
 from tusd_py.protocol.errors import (
     BadRequest,
     InternalError,
     MaxSizeExceeded,
     MethodNotAllowed,
     MismatchedOffset,
+    QuotaExceeded,
     ServerShutdown,
     StoreUnavailable,
+    TooManyCreations,
     TusError,
     UnsupportedVersion,
     UploadExists,
@@ -32,7 +34,8 @@ def descendants(parent: type[TusError]) -> Iterator[type[TusError]]:
         yield from descendants(child)
 
 
-CLASSES = [c for c in descendants(TusError) if c.__module__ == errors.__name__]
+MODULES = {errors.__name__, error_limits.__name__}
+CLASSES = [c for c in descendants(TusError) if c.__module__ in MODULES]
 ANSWERED = [c for c in CLASSES if c not in BETWEEN_ROOMS]
 
 
@@ -42,6 +45,10 @@ def an_error(kind: type[TusError]) -> TusError:
         return MismatchedOffset(offset=3)
     if kind is MaxSizeExceeded:
         return MaxSizeExceeded(5)
+    if kind is QuotaExceeded:
+        return QuotaExceeded(left=5)
+    if kind is TooManyCreations:
+        return TooManyCreations(5)
     return kind()
 
 

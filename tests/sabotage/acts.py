@@ -338,6 +338,14 @@ ACTS: Final = (
         tests=("tests/service/test_transfer.py",),
     ),
     Act(
+        name="bytes that were never verified count after a crash",
+        invariant="I19",
+        file="tusd_py/service/transfer.py",
+        old="        await self._claim.save(self._plan.upload, exact=True)\n",
+        new="",
+        tests=("tests/service/test_on_disk.py::test_unverified_bytes_do_not_survive_the_process",),
+    ),
+    Act(
         name="parts are joined before all of them are complete",
         invariant="I20",
         file="tusd_py/protocol/rules.py",

@@ -257,7 +257,7 @@ class LazySession(MemorySession):
     """See `LazyData`."""
 
     def __init__(self, session: MemorySession) -> None:
-        super().__init__(session._store, session._file, session._digest)
+        super().__init__(session._store, session._upload, session._file, session._digest)
         self._held = b""
 
     async def write(self, buffer: bytes | memoryview) -> None:

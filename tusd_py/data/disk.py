@@ -223,6 +223,10 @@ class DiskData:
             step = min(COPY_STEP_BYTES, length - done)
             done += await self._run.long(_copy_step, source.fd, done, target.fd, start + done, step)
 
+    async def touched(self, uploads: Sequence[Upload]) -> Sequence[float | None]:
+        run = self._run.reading if len(uploads) == 1 else self._run.long
+        return await run(lambda: [_changed_at(path_of(upload)) for upload in uploads])
+
     async def delete(self, upload: Upload) -> None:
         def unlink() -> None:
             path = Path(path_of(upload))
@@ -263,6 +267,14 @@ def _mapped_read_errors() -> Iterator[None]:
             yield
         except FileNotFoundError:
             raise UploadNotFound from None
+
+
+def _changed_at(path: str) -> float | None:
+    with mapped_os_errors():
+        try:
+            return os.lstat(path).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def _opener(path: str, flags: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import BinaryIO
 
@@ -28,6 +29,7 @@ class MemoryData:
 
     def __init__(self, capacity: int | None = None) -> None:
         self._files: dict[UploadId, bytearray] = {}
+        self._touched: dict[UploadId, float] = {}
         self._capacity = capacity
 
     async def open(self) -> None:
@@ -48,6 +50,7 @@ class MemoryData:
             raise UploadExists
         self._check_room(len(content))
         self._files[upload.id] = bytearray(content)
+        self.touch(upload)
 
     @contextlib.asynccontextmanager
     async def append(
@@ -57,7 +60,7 @@ class MemoryData:
         if file is None or len(file) < upload.offset:
             raise UploadDamaged
         del file[upload.offset :]
-        yield MemorySession(self, file, digest)
+        yield MemorySession(self, upload, file, digest)
 
     async def seize(self, upload: Upload, fence: int) -> Mapping[str, str]:
         file = self._file(upload)
@@ -88,15 +91,24 @@ class MemoryData:
         joined = b"".join(source for source in sources if source is not None)
         self._check_room(len(joined))
         file += joined
+        self.touch(final)
         return len(file)
+
+    async def touched(self, uploads: Sequence[Upload]) -> Sequence[float | None]:
+        return [self._touched.get(upload.id) for upload in uploads]
 
     async def delete(self, upload: Upload) -> None:
         self._files.pop(upload.id, None)
+        self._touched.pop(upload.id, None)
 
     async def orphans(self, before: float) -> AsyncIterator[str]:
         no_names: list[str] = []
         for name in no_names:
             yield name
+
+    def touch(self, upload: Upload) -> None:
+        """Note that bytes are being stored."""
+        self._touched[upload.id] = time.time()
 
     def room(self) -> int | None:
         """How many more bytes fit; None for as many as you like."""
@@ -116,8 +128,11 @@ class MemoryData:
 class MemorySession:
     """Implements `AppendSession`."""
 
-    def __init__(self, store: MemoryData, file: bytearray, digest: Digest | None) -> None:
+    def __init__(
+        self, store: MemoryData, upload: Upload, file: bytearray, digest: Digest | None
+    ) -> None:
         self._store = store
+        self._upload = upload
         self._file = file
         self._digest = digest
 
@@ -125,6 +140,7 @@ class MemorySession:
         room = self._store.room()
         fitting = buffer if room is None else buffer[: max(room, 0)]
         self._file += fitting
+        self._store.touch(self._upload)
         if len(fitting) < len(buffer):
             raise InsufficientStorage
         if self._digest is not None:

@@ -83,7 +83,11 @@ class Lanes:
             lane.start(self._loop)
 
     def stop(self) -> None:
-        """End the threads after what is queued."""
+        """End the threads after what is queued; whoever comes later is served by the loop itself.
+
+        A request that is cancelled so late has still to set its files right, and could not even
+        be cancelled while it waits for a thread that is gone.
+        """
         self._flush()
         for lane in (self._short, self._spare, *self._long):
             lane.stop()
@@ -159,6 +163,7 @@ class _Lane:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy_since: float | None = None
+        self._stopped = False
         self.pending = 0
         self.note: Note | None = None
 
@@ -167,6 +172,7 @@ class _Lane:
         self._thread.start()
 
     def stop(self) -> None:
+        self._stopped = True
         if self._thread.is_alive():
             self._batches.put(None)
             self._thread.join()
@@ -177,7 +183,10 @@ class _Lane:
 
     def submit(self, jobs: Sequence[_Job]) -> None:
         self.pending += len(jobs)
-        self._batches.put(jobs)
+        if self._stopped:
+            self._run_batch(jobs)
+        else:
+            self._batches.put(jobs)
 
     def _run(self) -> None:
         # Each batch has a frame of its own: while the lane waits for the next one, nothing of

@@ -71,9 +71,11 @@ class NewFiles:
     def remove_older(self, before: float) -> list[str]:
         """Remove what a crash left before that time, and return names."""
         removed = []
-        with mapped_os_errors():
-            for entry in os.scandir(self._folder):
-                if entry.stat().st_mtime <= before:
-                    os.unlink(entry.path)
-                    removed.append(entry.name)
+        with mapped_os_errors(), os.scandir(self._folder) as entries:
+            for entry in entries:
+                # Those that are just being written get their names meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat().st_mtime <= before:
+                        os.unlink(entry.path)
+                        removed.append(entry.name)
         return removed

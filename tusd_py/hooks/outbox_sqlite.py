@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
+from ..filesystem.sqlite_file import SqliteFile, changing
 from ..interfaces import Entry, EventState, HookEvent
-from ..protocol.errors import InsufficientStorage, StoreUnavailable
 from ..protocol.model import UploadId
 from .kept_events import format_event, parse_event
 
@@ -47,12 +45,9 @@ WHERE state = 'pending' AND due_at <= :now AND leased_until <= :now AND NOT EXIS
         AND earlier.seq < one.seq AND earlier.state != 'given up')
 ORDER BY seq LIMIT :limit
 """  # noqa: S608 - nothing in it comes from outside  # nosec B608
-_BUSY_TIMEOUT_S = 5.0
 # Others confirm, too, and cannot wake us.
 _LONGEST_WAIT_S = 1.0
 _MOST_ABANDONED = 1000
-
-_T = TypeVar("_T")
 
 
 class SqliteOutbox:
@@ -64,40 +59,22 @@ class SqliteOutbox:
     """
 
     def __init__(self, path: Path, *, durable: bool) -> None:
-        self._path = path
+        self._file = SqliteFile(path, "outbox")
         self._durable = durable
-        self._thread: ThreadPoolExecutor | None = None
         self._safe: sqlite3.Connection
         self._quick: sqlite3.Connection
         self._news = asyncio.Event()
 
     async def open(self) -> None:
-        # One thread, so that SQLite's calls neither block the loop nor get in each other's way.
-        self._thread = ThreadPoolExecutor(1, "outbox")
-        await self._run(self._connect)
+        await self._file.open(self._connect)
 
     async def close(self) -> None:
-        if self._thread is not None:
-            await self._run(self._disconnect)
-            self._thread.shutdown()
-            self._thread = None
+        await self._file.close()
 
     def _connect(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch(mode=0o600)  # it holds what clients sent
-        self._safe = self._connection("FULL" if self._durable else "OFF")
-        self._quick = self._connection("NORMAL" if self._durable else "OFF")
+        self._safe = self._file.connect("FULL" if self._durable else "OFF")
+        self._quick = self._file.connect("NORMAL" if self._durable else "OFF")
         self._safe.executescript(_SCHEMA)
-
-    def _connection(self, synchronous: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        return connection
-
-    def _disconnect(self) -> None:
-        self._safe.close()
-        self._quick.close()
 
     async def prepare(self, entries: Sequence[Entry], now: float) -> None:
         rows = [
@@ -106,14 +83,14 @@ class SqliteOutbox:
         ]
 
         def insert() -> None:
-            with _changing(self._safe) as connection:
+            with changing(self._safe) as connection:
                 connection.executemany(
                     "INSERT INTO outbox (event_id, receiver, upload_id, event, state, prepared_at)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
                     rows,
                 )
 
-        await self._run(insert)
+        await self._file.run(insert)
 
     async def confirm(self, events: Sequence[HookEvent]) -> None:
         await self._change(
@@ -147,7 +124,7 @@ class SqliteOutbox:
 
     async def lease(self, now: float, lease_s: float, limit: int) -> Sequence[Entry]:
         def take() -> list[Entry]:
-            with _changing(self._quick) as connection:
+            with changing(self._quick) as connection:
                 rows = connection.execute(_DUE, {"now": now, "limit": limit}).fetchall()
                 connection.executemany(
                     "UPDATE outbox SET leased_until = ? WHERE seq = ?",
@@ -155,7 +132,7 @@ class SqliteOutbox:
                 )
             return [_entry(row[1:]) for row in rows]
 
-        return await self._run(take)
+        return await self._file.run(take)
 
     async def renew(self, entry: Entry, until: float) -> None:
         await self._change(
@@ -195,14 +172,14 @@ class SqliteOutbox:
 
     async def retry(self, event_id: str | None, now: float) -> int:
         def make_due() -> int:
-            with _changing(self._quick) as connection:
+            with changing(self._quick) as connection:
                 return connection.execute(
                     "UPDATE outbox SET state = 'pending', due_at = :now, leased_until = 0"
                     " WHERE attempts > 0 AND (:id IS NULL OR event_id = :id)",
                     {"now": now, "id": event_id},
                 ).rowcount
 
-        count = await self._run(make_due)
+        count = await self._file.run(make_due)
         self._news.set()
         return count
 
@@ -216,35 +193,13 @@ class SqliteOutbox:
 
     async def _change(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         def change() -> None:
-            with _changing(self._quick) as connection:
+            with changing(self._quick) as connection:
                 connection.executemany(statement, rows)
 
-        await self._run(change)
+        await self._file.run(change)
 
     async def _select(self, statement: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
-        return await self._run(lambda: self._quick.execute(statement, values).fetchall())
-
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        """Do the work in the thread, to its end even if the caller is cancelled."""
-        assert self._thread is not None, "not open"
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise InsufficientStorage from error
-            raise StoreUnavailable from error
-
-
-@contextlib.contextmanager
-def _changing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        return await self._file.run(lambda: self._quick.execute(statement, values).fetchall())
 
 
 def _key(entry: Entry) -> tuple[str, str]:

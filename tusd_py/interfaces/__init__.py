@@ -19,7 +19,7 @@ from .application import (
 )
 from .bodies import Body, BodyEnd
 from .outbox import Entry, EventState, Outbox
-from .stores import AppendSession, Claim, DataStore, Durability, OffsetStore
+from .stores import AppendSession, Claim, DataStore, Durability, Listed, OffsetStore
 
 __all__ = [
     "Access",
@@ -37,6 +37,7 @@ __all__ = [
     "HookReply",
     "HookType",
     "Hooks",
+    "Listed",
     "OffsetStore",
     "Operation",
     "Outbox",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from ..protocol.checksum import Digest
@@ -74,6 +75,14 @@ class Claim(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One of all uploads."""
+
+    id: UploadId
+    upload: Upload | None  # None: it is damaged
+
+
 class OffsetStore(Protocol):
     """The record of each upload, and the exclusive claim on it: one place, one round trip."""
 
@@ -119,6 +128,15 @@ class OffsetStore(Protocol):
         Raises:
             UploadNotFound, UploadDamaged
             UploadLocked: the holder did not leave within `timeout_s` seconds, or too many wait.
+        """
+
+    def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+        """Iterate over all uploads, in the order of their ids, beginning behind `after`.
+
+        Made for many of them, and disturbs nobody. Those that come or go meanwhile may be missed.
+
+        Raises:
+            StoreUnavailable
         """
 
     def expired(self, before: float) -> AsyncIterator[UploadId]:
@@ -277,6 +295,12 @@ class DataStore(Protocol):
             UploadNotFound: a part has gone in the meantime.
             UploadDamaged, BytesBusy, ClaimLost: as for `append`; nothing was changed.
             InsufficientStorage, StoreUnavailable
+        """
+
+    async def touched(self, uploads: Sequence[Upload]) -> Sequence[float | None]:
+        """Return when bytes of each were last stored, in seconds since the epoch; None: unknown.
+
+        Takes no claim, and disturbs nobody.
         """
 
     async def delete(self, upload: Upload) -> None:

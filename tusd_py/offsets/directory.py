@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from ..filesystem.calls import (
     sync_directory,
     sync_parents,
 )
-from ..interfaces import Durability
-from ..protocol.errors import ClaimLost, TusError
+from ..interfaces import Durability, Listed
+from ..protocol.errors import ClaimLost, StoreUnavailable, TusError, UploadNotFound
 from ..protocol.model import Upload, UploadId
 from .record_files import RecordFiles, content_of, try_lock
 from .records import Record
@@ -125,6 +126,20 @@ class RecordDirectory(RecordFiles):
             with contextlib.suppress(TusError), self._open(upload_id) as file:
                 records.append(self._understand(upload_id, content_of(file)))
         return records
+
+    def look_at(self, upload_ids: Sequence[UploadId]) -> list[Listed]:
+        """Return those that are there, the damaged ones among them; see `OffsetStore.uploads`."""
+        found = []
+        for upload_id in upload_ids:
+            try:
+                found.append(Listed(upload_id, self.get(upload_id)))
+            except UploadNotFound:  # it went away just now
+                continue
+            except StoreUnavailable:
+                raise
+            except TusError:
+                found.append(Listed(upload_id, None))
+        return found
 
     def remove_orphans(self, before: float) -> list[str]:
         """Remove records whose bytes are gone, and new ones that never got their name.

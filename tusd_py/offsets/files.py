@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from ..filesystem.work import FileWork
-from ..interfaces import Durability
+from ..interfaces import Durability, Listed
 from ..protocol.errors import ClaimLost, TusError, UploadExists, UploadLocked
 from ..protocol.model import Final, Upload, UploadId
 from .bells import Bell
@@ -85,6 +86,13 @@ class FileOffsets:
         """Tell those who wait at other processes that the claim was given back."""
         while askers := self._askers.pop(upload_id, None):
             await self._bell.tell_free(upload_id, askers)
+
+    async def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+        names = await self.run.long(lambda: sorted(self.records.ids()))
+        for start in range(bisect_right(names, after), len(names), _SCAN_BATCH):
+            some = names[start : start + _SCAN_BATCH]
+            for listed in await self.run.long(self.records.look_at, some):
+                yield listed
 
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
         async for record in self._scan():

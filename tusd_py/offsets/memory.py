@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from ..interfaces import Listed
 from ..protocol.errors import ClaimLost, UploadExists, UploadNotFound
 from ..protocol.model import Final, Upload, UploadId
 from .turns import Turn, Turns
@@ -44,6 +45,11 @@ class MemoryOffsets:
         await self.get(upload_id)  # do not disturb anybody for an upload that is not there
         async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
             yield MemoryClaim(self._uploads, await self.get(upload_id), turn)
+
+    async def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+        for upload_id in sorted(self._uploads):
+            if upload_id > after and (upload := self._uploads.get(upload_id)) is not None:
+                yield Listed(upload_id, upload)
 
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
         for upload in list(self._uploads.values()):

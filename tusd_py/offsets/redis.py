@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from ..filesystem.work import FileWork
+from ..interfaces import Listed
 from ..protocol.errors import (
     TusError,
     UploadDamaged,
@@ -45,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 # A message can be missed; then the claim is tried again.
 _RETRY_S: Final = 0.25
+# Records that are asked for together when all are listed.
+_LOOKS_AT_ONCE: Final = 64
 
 # A fence that comes after a loss is higher than all before: the copy beside the data is written
 # each time that many claims have been granted, and far more than that is added to what it says.
@@ -133,6 +136,23 @@ class RedisOffsets:
                 raise
             return counted(stored, copies)
         return None if found is None else found.upload
+
+    async def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+        await self._repair.complete_index()
+        async for upload_ids in self._index.ids(after):
+            for start in range(0, len(upload_ids), _LOOKS_AT_ONCE):
+                some = upload_ids[start : start + _LOOKS_AT_ONCE]
+                for listed in await asyncio.gather(*map(self._look_at, some)):
+                    if listed is not None:
+                        yield listed
+
+    async def _look_at(self, upload_id: UploadId) -> Listed | None:
+        try:
+            return Listed(upload_id, await self.get(upload_id))
+        except UploadNotFound:
+            return None
+        except UploadDamaged:
+            return Listed(upload_id, None)
 
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
         await self._repair.complete_index()

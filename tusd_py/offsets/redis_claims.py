@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..filesystem.work import FileWork
-from ..protocol.errors import ClaimLost
+from ..protocol.errors import ClaimLost, StoreUnavailable
 from ..protocol.model import Upload, UploadId
 from .redis_copies import Copies
 from .redis_index import RedisIndex
@@ -196,6 +196,9 @@ class RedisClaim:
         self._ended, self.maybe_held, self.unwanted = True, False, False
         if self._shared.copies is not None and not self._keep_copy:
             await self._shared.run.long(self._shared.copies.remove_copy, self.upload_id)
+        if not self._keep_copy:
+            with contextlib.suppress(StoreUnavailable):  # only a hint
+                await self._shared.index.remove(self.upload_id)
 
     async def renew(self) -> bool:
         """Put the end of the lease off, unless the claim has ended; hear whether it is wanted."""

@@ -1,6 +1,6 @@
-"""Which uploads expire, and which finals wait to be joined: hints, checked against the records.
+"""Which uploads there are, which expire, which finals wait to be joined: hints, all checked.
 
-They are one sorted set and one set, of which Redis Cluster may keep the keys anywhere; so they
+They are two sorted sets and one set, of which Redis Cluster may keep the keys anywhere; so they
 cannot change in one step with a record. A hint is written before the record that it is for, and
 is taken away only when its record says otherwise.
 """
@@ -18,6 +18,7 @@ from .redis_scripts import INDEXED
 
 # In one look; those beyond it are found at the next one.
 _AT_ONCE: Final = 10_000
+_IDS_AT_ONCE: Final = 1000
 # No upload has an id with a comma.
 _MARK: Final = ",index"
 
@@ -35,22 +36,43 @@ class RedisIndex:
     def __init__(self, link: RedisLink, get: Get) -> None:
         self._link = link
         self._get = get
+        self._all = f"{link.prefix}{{,uploads}}"
         self._expiring = f"{link.prefix}{{,expiring}}"
         self._unassembled = f"{link.prefix}{{,unassembled}}"
 
     async def add(self, upload: Upload) -> None:
         """Note what there is to note about an upload."""
-        if upload.expires_at is not None:
-            await self._link.command("ZADD", self._expiring, repr(upload.expires_at), upload.id)
+        await self._link.command("ZADD", self._all, 0, upload.id)
+        await self._add_expiry(upload)
         if _waits_for_parts(upload):
             await self._link.command("SADD", self._unassembled, upload.id)
+
+    async def remove(self, upload_id: UploadId) -> None:
+        """Note that an upload is gone. If that fails, whoever looks finds out."""
+        await self._link.command("ZREM", self._all, upload_id)
+
+    async def _add_expiry(self, upload: Upload) -> None:
+        if upload.expires_at is not None:
+            await self._link.command("ZADD", self._expiring, repr(upload.expires_at), upload.id)
 
     async def changed(self, before: Upload, after: Upload) -> None:
         """Note that an upload expires earlier; that it expires later is found out in time."""
         if after.expires_at is not None and (
             before.expires_at is None or after.expires_at < before.expires_at
         ):
-            await self.add(after)
+            await self._add_expiry(after)
+
+    async def ids(self, after: str) -> AsyncIterator[list[UploadId]]:
+        """Iterate over the ids behind `after`, in order, many at a time; some may be gone."""
+        while True:
+            start = f"({after}" if after else "-"
+            names = await self._link.command(
+                "ZRANGEBYLEX", self._all, start, "+", "LIMIT", 0, _IDS_AT_ONCE
+            )
+            if not names:
+                return
+            yield [UploadId(name) for name in names]
+            after = names[-1]
 
     async def expired(self, before: float) -> AsyncIterator[UploadId]:
         """See `OffsetStore.expired`."""

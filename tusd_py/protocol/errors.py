@@ -31,6 +31,7 @@
     │   ├── UnsupportedVersion         412  ERR_UNSUPPORTED_VERSION
     │   ├── MaxSizeExceeded            413  ERR_MAX_SIZE_EXCEEDED
     │   ├── UploadSizeExceeded         413  ERR_UPLOAD_SIZE_EXCEEDED
+    │   ├── QuotaExceeded              413  ERR_QUOTA_EXCEEDED
     │   ├── InvalidContentType         415  ERR_INVALID_CONTENT_TYPE
     │   ├── FileTypeNotAllowed         415  ERR_FILE_TYPE_NOT_ALLOWED
     │   ├── UnsupportedEncoding        415  ERR_UNSUPPORTED_ENCODING
@@ -40,6 +41,8 @@
     │   ├── MismatchedOffset           409  ERR_MISMATCHED_OFFSET
     │   ├── UploadLocked               423  ERR_UPLOAD_LOCKED
     │   ├── UploadInterrupted          423  ERR_UPLOAD_INTERRUPTED
+    │   ├── TooManyUploads             423  ERR_TOO_MANY_UPLOADS
+    │   ├── TooManyCreations           423  ERR_TOO_MANY_CREATIONS
     │   ├── ClaimLost                  423  ERR_CLAIM_LOST
     │   └── BytesBusy                  423  ERR_BYTES_BUSY
     ├── the server cannot, now or ever (5xx)
@@ -60,9 +63,17 @@ So a stalled client is told 503, not 408, and a busy upload 423, not 409.
 Codes are tusd's where tusd has one.
 """
 
+# ruff: noqa: PLC0414 - the whole tree is to be had here
 from __future__ import annotations
 
-from .error_base import TusError as TusError  # noqa: PLC0414 - the whole tree is to be had here
+from .error_base import TusError as TusError
+from .error_limits import InsufficientStorage as InsufficientStorage
+from .error_limits import MaxSizeExceeded as MaxSizeExceeded
+from .error_limits import QuotaExceeded as QuotaExceeded
+from .error_limits import TooManyConnections as TooManyConnections
+from .error_limits import TooManyCreations as TooManyCreations
+from .error_limits import TooManyUploads as TooManyUploads
+from .error_limits import UploadSizeExceeded as UploadSizeExceeded
 
 
 class BadRequest(TusError):
@@ -243,27 +254,6 @@ class UnsupportedVersion(TusError):
         return {"Tus-Version": ",".join(self.versions)}
 
 
-class MaxSizeExceeded(TusError):
-    """Maximum size exceeded."""
-
-    code, status = "ERR_MAX_SIZE_EXCEEDED", 413
-
-    def __init__(self, max_size: int) -> None:
-        """Take the largest size an upload may have, in bytes."""
-        super().__init__(f"the upload may have at most {max_size} bytes")
-        self.max_size = max_size
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Tus-Max-Size": str(self.max_size)}
-
-
-class UploadSizeExceeded(TusError):
-    """The body has more bytes than the upload still misses."""
-
-    code, status = "ERR_UPLOAD_SIZE_EXCEEDED", 413
-
-
 class InvalidContentType(TusError):
     """The Content-Type of a PATCH must be application/offset+octet-stream."""
 
@@ -352,13 +342,6 @@ class ServerShutdown(TusError):
     retry_after_s = 1
 
 
-class TooManyConnections(TusError):
-    """The server has as many connections as it may have; try again."""
-
-    code, status, closes = "ERR_TOO_MANY_CONNECTIONS", 503, True
-    retry_after_s = 1
-
-
 class ReadTimeout(TusError):
     """Too few bytes arrived for too long; what arrived is kept, try again."""
 
@@ -388,12 +371,6 @@ class HTTPVersionUnsupported(TusError):
     """Speak HTTP/1.1 or HTTP/1.0 on this connection."""
 
     code, status, closes = "ERR_HTTP_VERSION", 505, True
-
-
-class InsufficientStorage(TusError):
-    """The server has no room for more bytes now; what arrived is kept."""
-
-    code, status = "ERR_INSUFFICIENT_STORAGE", 507
 
 
 class UploadExists(TusError):

@@ -208,9 +208,11 @@ class Transfer:
         last = saved if self._keeping.durability is Durability.NONE else self._synced
         if self._reached - last >= CHECKPOINT_BYTES:
             return True
-        # What other nodes know of this body is its record, not the size of a file.
+        if not self._claim.fence and self._keeping.durability is Durability.ACK:
+            return False  # each would be a sync
+        # What others know of this body is its record, or the size of its file.
         elapsed_s = self._keeping.clock() - self._saved_at
-        return bool(self._claim.fence) and not 0 <= elapsed_s < PROGRESS_S
+        return not 0 <= elapsed_s < PROGRESS_S
 
     async def _checkpoint(self) -> int:
         """Make what came so far durable and known, and return the offset."""

@@ -68,7 +68,7 @@ async def test_hash_tags_keep_the_keys_of_an_upload_together(
     upload = await add(store, directory, Upload(id=ID, length=1, expires_at=5.0))
     async with store.claim(ID, timeout_s=0):
         names = set(server.ask("KEYS", "*"))
-    assert names == {KEY, f"{KEY}:claim", "tusd-py:{,expiring}"}
+    assert names == {KEY, f"{KEY}:claim", "tusd-py:{,expiring}", "tusd-py:{,uploads}"}
     async with store.claim(upload.id, timeout_s=0) as claim:
         await claim.remove()
     assert f"{KEY}:gone" in server.ask("KEYS", "*")
@@ -357,7 +357,7 @@ async def test_all_waiting_nodes_get_it(start: StartNode, directory: Path) -> No
         await asyncio.gather(*waiting)
 
 
-@pytest.mark.parametrize("name", [",expiring", ",unassembled", ",index"])
+@pytest.mark.parametrize("name", [",uploads", ",expiring", ",unassembled", ",index"])
 def test_no_upload_is_named_like_an_index(name: str) -> None:
     """The keys of the indexes cannot be those of an upload."""
     assert parse_upload_id(name) is None

@@ -1,0 +1,1 @@
+"""Ring 3: where uploads are counted."""
