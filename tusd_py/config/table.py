@@ -261,6 +261,11 @@ class Settings(BaseModel):
         description="port, or host:port, of the admin listener: health, metrics and the like; "
         "whoever reaches it may see all of it",
     )
+    history: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="keep counts of what happened in the last week for the dashboard; auto: if "
+        "there is an admin listener",
+    )
     expose_metrics: bool = Field(
         False, description="metrics on the port of uploads, too, as tusd has them"
     )

@@ -151,12 +151,6 @@ class Recorder:
 
     # --- writing down
 
-    async def run(self, interval_s: float = 1.0) -> None:
-        """Write down what has been counted, again and again, until cancelled."""
-        while True:
-            await self.flush()
-            await asyncio.sleep(interval_s)
-
     async def flush(self) -> bool:
         """Write down what has been counted; False: it could not be, and waits here."""
         async with self._turn:

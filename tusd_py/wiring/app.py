@@ -115,6 +115,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     async def running() -> AsyncIterator[None]:
         telling = delivery if room.tells else None
         async with (
+            insight.recording(),  # until nothing happens any more
             room.open(),
             opened_access(authorize),
             _running(stores, uploads, janitor, telling),

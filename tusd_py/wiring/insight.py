@@ -22,6 +22,7 @@ from ..telemetry.several import guarded, observe_all
 from ..web.admin.app import make_admin_application
 from ..web.admin.health import Health, health_routes
 from ..web.admin.metrics import metrics_routes
+from .history import open_history_room
 from .stores import Stores
 
 
@@ -51,7 +52,9 @@ class Insight:
         self.health = Health({})
         self.metrics = metrics
         self.sampler = Sampler(metrics)
-        self.observe = observe_all(metrics.observe, self.live.observe, guarded(own))
+        self._history = open_history_room(settings, self.live)
+        record = ignore if self._history is None else self._history.observe
+        self.observe = observe_all(metrics.observe, self.live.observe, record, guarded(own))
         self._watch_process()
         self._watch_stores()
 
@@ -95,7 +98,12 @@ class Insight:
 
     def admin_routes(self) -> Sequence[web.AbstractRouteDef]:
         """Return what the admin listener serves."""
-        return [*health_routes(self.health), *self.metrics_routes()]
+        history = () if self._history is None else self._history.routes()
+        return [*health_routes(self.health), *self.metrics_routes(), *history]
+
+    def recording(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Record what happens, if it is to be, for the length of the context."""
+        return contextlib.nullcontext() if self._history is None else self._history.running()
 
     @contextlib.asynccontextmanager
     async def running(self, outbox: Outbox | None) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ from ..offsets.redis import RedisOffsets
 from ..offsets.redis_copies import Copies
 from ..offsets.redis_link import RedisLink
 from ..redis_client.address import RedisAddress, RedisOptions
+from ..telemetry.history_redis import RedisHistory
 
 
 def redis_options(settings: Settings) -> RedisOptions:
@@ -44,6 +45,11 @@ def make_offsets(settings: Settings, directory: Path, run: FileWork) -> RedisOff
 def make_outbox(settings: Settings) -> RedisOutbox:
     """Return where events are kept until they are delivered."""
     return RedisOutbox(redis_options(settings))
+
+
+def make_history(settings: Settings) -> RedisHistory:
+    """Return where the history is kept."""
+    return RedisHistory(redis_options(settings))
 
 
 async def check(settings: Settings) -> None:
