@@ -69,6 +69,7 @@ class Operation(enum.StrEnum):
     APPEND = "append"
     TERMINATE = "terminate"
     FETCH = "fetch"
+    WATCH = "watch"  # its status, once or as it changes
     CONCATENATE = "concatenate"
     FINISH = "finish"  # the last byte of an APPEND has arrived; asked once more, it may be late
 

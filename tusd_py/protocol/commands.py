@@ -69,7 +69,14 @@ class Fetch:
     id: UploadId
 
 
-Command = Discover | Create | Inspect | Append | Terminate | Fetch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """GET with ``?status``: how does it stand?"""
+
+    id: UploadId
+
+
+Command = Discover | Create | Inspect | Append | Terminate | Fetch | Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from .commands import (
     Outcome,
     Terminate,
     Terminated,
+    Watch,
 )
 from .concat import Place, parse_concat
 from .errors import (
@@ -77,6 +78,7 @@ class RequestHead:
         upload_id: the target as an id; None when no upload can have that name.
         body_length: Content-Length, 0 without a body, None when chunked.
         place: where uploads are, as this client sees it.
+        status: whether it asks how the upload stands, and not for its bytes.
     """
 
     method: str
@@ -85,6 +87,7 @@ class RequestHead:
     headers: Headers
     body_length: int | None
     place: Place
+    status: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +130,8 @@ class Tus1:
         match head.method:
             case "OPTIONS":  # Core: Tus-Resumable MUST be ignored, and any URL is fine
                 return Discover()
-            case "GET" if head.target is not None and self.downloads:
-                return Fetch(id=_id_of(head))
+            case "GET" if head.target is not None and (head.status or self.downloads):
+                return Watch(id=_id_of(head)) if head.status else Fetch(id=_id_of(head))
             case "HEAD" if head.target is not None:
                 # Old clients and link checkers send none; only a wrong one is refused.
                 _check_version(head, may_miss=True)

@@ -51,12 +51,7 @@ from ..protocol.errors import (
     UploadNotFound,
     UploadStopped,
 )
-from ..protocol.model import (
-    Final,
-    Partial,
-    Upload,
-    UploadId,
-)
+from ..protocol.model import Final, Partial, Upload, UploadId
 from ..protocol.rules import (
     AppendPlan,
     plan_append,
@@ -78,6 +73,7 @@ from .policy import Policy
 from .progress import Progress
 from .removal import Removal
 from .transfer import Keeping
+from .watching import Watching
 
 
 class Uploads:
@@ -109,6 +105,8 @@ class Uploads:
         self._policy = policy
         self._asker = Asker(hooks, policy.clock, observe)
         self._gate = Gate(offsets, authorize, self._asker)
+        self.watching = Watching(self._gate, offsets, data, policy.clock)
+        observe = self.watching.told_too(observe)
         self._claims = Claims(offsets, policy.acquire_lock_timeout_s, observe)
         self._announcer = announcer
         self._observe = observe
@@ -132,6 +130,7 @@ class Uploads:
     def stop_bodies(self) -> None:
         """Stop every running body: what arrived is stored, and its client is told to retry."""
         self._intake.stop()
+        self.watching.stop()
 
     async def close(self) -> None:
         """End background work; what it left is resumed at the next start."""
@@ -287,6 +286,15 @@ class Uploads:
                 return False
             await self._removal.remove(claim, HookType.POST_EXPIRE, None)
             return True
+
+    async def remove(self, upload_id: UploadId, event: HookType) -> None:
+        """Remove an upload as an operator wants it, whatever is being done to it; tell of it so.
+
+        Raises:
+            UploadNotFound, UploadLocked, UploadDamaged: as for `terminate`.
+        """
+        async with self._claims.take(upload_id, damaged=True) as claim:
+            await self._removal.remove(claim, event, None)
 
     # --- steps
 

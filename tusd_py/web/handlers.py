@@ -22,6 +22,7 @@ from ..protocol.commands import (
     Inspected,
     Outcome,
     Terminate,
+    Watch,
 )
 from ..protocol.errors import (
     ExpectationFailed,
@@ -44,13 +45,14 @@ from .direct import BufferPool
 from .download import download
 from .exchange import Exchange
 from .place import Surroundings
+from .status import StatusPage
 
 _log = logging.getLogger(__name__)
 
 _CommandWithOutcome = Discover | Create | Inspect | Append | Terminate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Handlers:
     """Everything an upload URL answers.
 
@@ -73,6 +75,11 @@ class Handlers:
     min_rate: float
     pool: BufferPool
     observe: Observe = ignore
+
+    @cached_property
+    def status(self) -> StatusPage:
+        """Answers who watches."""
+        return StatusPage(self.uploads.watching)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request, in the form that tus clients expect, whatever happens."""
@@ -121,6 +128,8 @@ class Handlers:
         info = _info_of(request, head.method, changes)
         if isinstance(command, Fetch):
             return await self._get(request, command, info)
+        if isinstance(command, Watch):
+            return await self.status.answer(request, command, info, self._common_headers(request))
         outcome = exchange.outcome = await self._perform(command, body, info)
         rendered = self.dialect.render(outcome, head.place)
         response = web.Response(status=rendered.status, headers=rendered.headers)
@@ -165,6 +174,7 @@ class Handlers:
             headers=request.headers,
             body_length=_body_length(request),
             place=self.surroundings.place_of(request, collection_path),
+            status="status" in request.query,
         )
 
     def _common_headers(self, request: web.Request) -> Mapping[str, str]:

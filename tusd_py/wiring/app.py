@@ -95,6 +95,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         authorize=authorize,
         observe=insight.observe,
     )
+    uploads.watching.moving = insight.live.get
     delivery = Delivery(
         stores.outbox,
         hooks,
