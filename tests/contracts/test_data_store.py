@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -465,3 +468,21 @@ async def test_missing_bytes_cannot_be_seized(data: DataHarness, offset: int) ->
         await data.store.delete(upload)
     with pytest.raises(UploadDamaged):
         await data.store.seize(replace(upload, offset=offset), 7)
+
+
+async def test_a_store_tells_whether_it_takes_bytes(data: DataHarness) -> None:
+    """Yes with room, no without; and nobody sees that it was tried."""
+    await data.store.check()
+    assert [one async for one in data.store.orphans(math.inf)] == []
+    with data.small() as small:
+        await small.store.open()
+        await small.store.check()
+        upload = await create(small.store, length=None)
+        with contextlib.suppress(InsufficientStorage):
+            await append(small.store, upload, bytes(4 * CAPACITY_BYTES))
+        # Without root it is only the size of each file that is limited.
+        if os.geteuid() == 0 or not data.has_files:
+            with pytest.raises(InsufficientStorage):
+                await small.store.check()
+        small.make_room()
+        await small.store.check()

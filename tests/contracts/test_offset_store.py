@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -242,3 +243,9 @@ async def test_what_is_found_may_be_removed_meanwhile(offsets: OffsetsHarness) -
         async with offsets.store.claim(found, timeout_s=0) as claim:
             await claim.remove()
     assert [found async for found in offsets.store.expired(2.0)] == []
+
+
+async def test_a_store_that_works_says_so(offsets: OffsetsHarness) -> None:
+    """And there is no more to be seen afterwards than before."""
+    await offsets.store.check()
+    assert [one async for one in offsets.store.orphans(math.inf)] == []

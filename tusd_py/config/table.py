@@ -266,6 +266,10 @@ class Settings(BaseModel):
         description="keep counts of what happened in the last week for the dashboard; auto: if "
         "there is an admin listener",
     )
+    ready_free_space: ByteSize = Field(
+        ByteSize(100 * 1024 * 1024),
+        description="with less than that free for uploads, /readyz says no; 0: never",
+    )
     expose_metrics: bool = Field(
         False, description="metrics on the port of uploads, too, as tusd has them"
     )

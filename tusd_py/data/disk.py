@@ -47,6 +47,8 @@ WRITE_BYTES = 1024 * 1024
 WAITING_BYTES = 12 * 1024 * 1024
 LEAST_WRITE_BYTES = 32 * 1024
 READ_BYTES = 256 * 1024
+# Enough to need a block of its own.
+CHECK_BYTES = 4096
 # A concatenation gives its thread back after each step of this size.
 COPY_STEP_BYTES = 64 * 1024 * 1024
 
@@ -94,6 +96,15 @@ class DiskData:
 
     async def close(self) -> None:
         """Nothing is held between requests."""
+
+    async def check(self) -> None:
+        await self._run.long(self._check)
+
+    def _check(self) -> None:
+        file, place = self._new.write(bytes(CHECK_BYTES))
+        file.close()
+        with mapped_os_errors():
+            os.unlink(place)
 
     def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
         beside = f"{self._directory}/{upload_id}"
@@ -227,6 +238,9 @@ class DiskData:
         run = self._run.reading if len(uploads) == 1 else self._run.long
         return await run(lambda: [_changed_at(path_of(upload)) for upload in uploads])
 
+    async def free_bytes(self) -> int | None:
+        return await self._run.reading(_free_bytes, self._directory)
+
     async def delete(self, upload: Upload) -> None:
         def unlink() -> None:
             path = Path(path_of(upload))
@@ -267,6 +281,12 @@ def _mapped_read_errors() -> Iterator[None]:
             yield
         except FileNotFoundError:
             raise UploadNotFound from None
+
+
+def _free_bytes(directory: Path) -> int:
+    with mapped_os_errors():
+        volume = os.statvfs(directory)
+    return volume.f_bavail * volume.f_frsize
 
 
 def _changed_at(path: str) -> float | None:

@@ -38,6 +38,9 @@ class MemoryData:
     async def close(self) -> None:
         """Nothing to give back."""
 
+    async def check(self) -> None:
+        self._check_room(1)
+
     def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
         if path is None:
             return {"Type": "memorystore"}
@@ -96,6 +99,9 @@ class MemoryData:
 
     async def touched(self, uploads: Sequence[Upload]) -> Sequence[float | None]:
         return [self._touched.get(upload.id) for upload in uploads]
+
+    async def free_bytes(self) -> int | None:
+        return self.room()
 
     async def delete(self, upload: Upload) -> None:
         self._files.pop(upload.id, None)

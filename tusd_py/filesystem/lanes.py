@@ -62,14 +62,15 @@ class Lanes:
 
     def watch(self, short: Note, long: Note) -> None:
         """Have it noted how long work takes."""
-        self._short.note = short
+        self._short.note = self._spare.note = short
         for lane in self._long:
             lane.note = long
 
     @property
     def queued_short(self) -> int:
         """How much short work waits or runs."""
-        return len(self._waiting) + self._short.pending
+        waiting = len(self._waiting) + len(self._waiting_to_read)
+        return waiting + self._short.pending + self._spare.pending
 
     @property
     def queued_long(self) -> int:

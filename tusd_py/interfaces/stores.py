@@ -92,6 +92,13 @@ class OffsetStore(Protocol):
     async def close(self) -> None:
         """Give back what `open` took. No claim is held any more."""
 
+    async def check(self) -> None:
+        """Find out whether requests could be served now; it changes nothing that anybody sees.
+
+        Raises:
+            StoreUnavailable, InsufficientStorage: they could not.
+        """
+
     def create(
         self, upload: Upload, *, durable: bool = False
     ) -> AbstractAsyncContextManager[Claim]:
@@ -206,6 +213,13 @@ class DataStore(Protocol):
     async def close(self) -> None:
         """Give back what `open` took."""
 
+    async def check(self) -> None:
+        """Find out whether requests could be served now; it changes nothing that anybody sees.
+
+        Raises:
+            StoreUnavailable, InsufficientStorage: they could not.
+        """
+
     def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
         """Return the `Upload.storage` of a new upload. Nothing is made yet.
 
@@ -301,6 +315,13 @@ class DataStore(Protocol):
         """Return when bytes of each were last stored, in seconds since the epoch; None: unknown.
 
         Takes no claim, and disturbs nobody.
+        """
+
+    async def free_bytes(self) -> int | None:
+        """Return how many more bytes there is room for; None: not known, or no limit.
+
+        Raises:
+            StoreUnavailable
         """
 
     async def delete(self, upload: Upload) -> None:

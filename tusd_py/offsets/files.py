@@ -57,6 +57,9 @@ class FileOffsets:
         await self.run(self.records.make)
         await self._bell.open()
 
+    async def check(self) -> None:
+        await self.run.reading(self.records.check)
+
     async def close(self) -> None:
         await self._bell.close()
 

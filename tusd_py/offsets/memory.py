@@ -21,6 +21,9 @@ class MemoryOffsets:
     async def open(self) -> None:
         """Nothing to make ready."""
 
+    async def check(self) -> None:
+        """Memory is always there."""
+
     async def close(self) -> None:
         """Nothing to give back."""
 

@@ -56,6 +56,11 @@ class RecordFiles:
         self.written_boot: str | None = self.boot
         self._durability = durability
 
+    def check(self) -> None:
+        """See `OffsetStore.check`; whether there is room is what the data store tells."""
+        with mapped_os_errors():
+            os.stat(self._directory / PRIVATE_FOLDER)
+
     def make(self) -> None:
         """Make the folders that records need."""
         self._new.make()

@@ -104,6 +104,9 @@ class RedisOffsets:
         await self._wakes.open()
         self._keeper.open(lambda: self._wakes.listening)
 
+    async def check(self) -> None:
+        await self._link.check()
+
     async def close(self) -> None:
         await self._keeper.close()
         await self._wakes.close()

@@ -29,6 +29,7 @@ T = TypeVar("T")
 OLDEST_VERSION: Final = (6, 2)
 # What is sent while Redis restarts is sent again after these pauses.
 _PAUSES_S: Final = (0.05,)
+_CHECK_MS = 60_000
 # More of them at once would only wait inside Redis instead of here.
 _AT_ONCE = 32
 
@@ -176,6 +177,14 @@ class RedisLink:
         with self._mapped:
             async with self._room:
                 return await _awaitable(self._connected.execute_command(*words))
+
+    async def check(self) -> None:
+        """Write something, which a server that is full, or a replica, does not take.
+
+        Raises:
+            StoreUnavailable
+        """
+        await self.command("SET", f"{self.prefix}check", "1", "PX", _CHECK_MS)
 
     def pubsub(self) -> PubSub:
         """Return a connection of its own for listening to channels."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 from aiohttp import web
 
 from ..config import Settings
 from ..interfaces import Outbox
+from ..interfaces.health import Facts
 from ..interfaces.occurrences import Observe, ignore
 from ..interfaces.outbox import EventState
+from ..protocol.errors import InsufficientStorage
 from ..telemetry.catalogue import CLAIM_EVENTS
 from ..telemetry.live import LiveUploads
 from ..telemetry.logs import dropped_lines
@@ -49,7 +51,13 @@ class Insight:
         self._settings = settings
         self._stores = stores
         self.live = LiveUploads()
-        self.health = Health({})
+        self.health = Health(
+            {
+                "data": partial(_no_facts, stores.data.check),
+                "offsets": partial(_no_facts, stores.offsets.check),
+                "disk": self._check_disk,
+            }
+        )
         self.metrics = metrics
         self.sampler = Sampler(metrics)
         self._history = open_history_room(settings, self.live)
@@ -85,6 +93,17 @@ class Insight:
                     read = partial(getattr, offsets.events, event)
                     sampler.add(growth(metrics, "tusd_py_redis_claims_total", read, event))
 
+    async def _check_disk(self) -> Facts:
+        free = await self._stores.data.free_bytes()
+        if free is not None and free < self._settings.ready_free_space:
+            raise InsufficientStorage(f"only {free} bytes are free")
+        return {"free_bytes": free}
+
+    async def _look_at_disk(self) -> None:
+        free = await self._stores.data.free_bytes()
+        if free is not None:
+            self.metrics.set("tusd_py_disk_free_bytes", free)
+
     def watch_connections(self, count: Callable[[], int]) -> None:
         """Show how many connections there are."""
         self.sampler.add(lambda: self.metrics.set("tusd_connections_open", count()))
@@ -112,7 +131,9 @@ class Insight:
         Args:
             outbox: None when nobody is told of anything.
         """
+        self.sampler.add_long(self._look_at_disk)
         if outbox is not None:
+            self.health.add("outbox", partial(_outbox_facts, outbox))
             self.sampler.add_long(partial(_count_events, outbox, self.metrics))
         task = asyncio.create_task(self.sampler.run(), name="sampler")
         try:
@@ -121,6 +142,16 @@ class Insight:
             task.cancel()
             await asyncio.wait([task])
             await self.health.close()
+
+
+async def _no_facts(check: Callable[[], Awaitable[None]]) -> Facts:
+    await check()
+    return {}
+
+
+async def _outbox_facts(outbox: Outbox) -> Facts:
+    counts = await outbox.counts()
+    return {state.value.replace(" ", "_"): counts.get(state, 0) for state in EventState}
 
 
 async def _count_events(outbox: Outbox, metrics: Metrics) -> None:

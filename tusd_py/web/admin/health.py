@@ -43,10 +43,14 @@ class Health:
     """
 
     def __init__(self, checks: Mapping[str, Check], *, timeout_s: float = CHECK_S) -> None:
-        self._checks = checks
+        self._checks = dict(checks)
         self._timeout_s = timeout_s
         self._running: dict[str, asyncio.Task[Finding]] = {}
         self._stopping = False
+
+    def add(self, name: str, check: Check) -> None:
+        """Look at one more part."""
+        self._checks[name] = check
 
     def stop(self) -> None:
         """Be ready no more: the server is going down."""
@@ -95,7 +99,7 @@ async def _run(check: Check) -> Finding:
     try:
         facts = await check()
     except TusError as why:
-        error = str(why)
+        error = str(why) if why.__cause__ is None else f"{why} ({why.__cause__})"
     except Exception as why:  # noqa: BLE001 - a part that fails in an odd way fails as well
         error = type(why).__name__
     return Finding(error=error, duration_s=time.monotonic() - began, facts=facts)
