@@ -280,7 +280,7 @@ class Recording(MemoryData):
 
 async def test_each_request_gives_its_buffers_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffers of one request serve the next one, whether it was stored or refused."""
-    monkeypatch.setattr(wiring, "POOL_BYTES", 5 * SMALLEST)
+    monkeypatch.setattr(wiring.app, "POOL_BYTES", 5 * SMALLEST)
     data, length = Recording(), 3 * MIB
     app = create_app(stores=Stores(MemoryOffsets(), data), own_server=True)
     async with serving(app) as port, connected(port) as peer:
@@ -304,8 +304,8 @@ async def test_an_abandoned_body_ends_its_connection(monkeypatch: pytest.MonkeyP
             super().__init__(budget)
             pools.append(self)
 
-    monkeypatch.setattr(wiring, "BufferPool", Pool)
-    monkeypatch.setattr(wiring, "POOL_BYTES", 5 * SMALLEST)
+    monkeypatch.setattr(wiring.app, "BufferPool", Pool)
+    monkeypatch.setattr(wiring.app, "POOL_BYTES", 5 * SMALLEST)
     app = create_app(stores=Stores(MemoryOffsets(), MemoryData(MIB)), own_server=True)
     length = 4 * MIB
     head_of_post = (
