@@ -119,11 +119,14 @@ class RedisOffsets:
         if answer[0] == "missing":
             upload, _ = await self._repair.rebuild(upload_id)
         else:
-            _, record, offset, fence, same = answer
+            _, record, offset, fence, same, held = answer
             stored = parse_stored(record, offset, self._copies)
             upload = counted(stored, self._copies)
             if self._copies is not None and same != "1":
                 upload = await self._compared(stored, self._copies, int(fence), damaged=damaged)
+            elif held == "1" and upload.finished and not damaged:
+                # Nobody holds such an upload but to remove it, and may have died half-way.
+                await self._repair.check_bytes(upload)
         if upload is None:
             raise UploadNotFound
         return upload
@@ -299,6 +302,8 @@ class RedisOffsets:
         if self._copies is None or (same == "1" and not is_of_earlier_boot(stored, self._copies)):
             if claim.fence % _FENCES_PER_COPY == 0:
                 await claim.write_copy(exact=stored.exact)
+            if seized == "1":  # from whoever may have died in the middle of a termination
+                await self._repair.check_bytes(stored.upload)
             return
         await self._verify(claim, stored, history, self._copies)
 
@@ -338,7 +343,7 @@ class RedisOffsets:
         if record is None:
             await self._run.long(self._copies.remove_copy, upload_id)
             return True
-        async with self.claim(upload_id, timeout_s=0) as claim:
+        async with self.claim(upload_id, timeout_s=0, damaged=True) as claim:
             if upload_id not in await self._run.long(self._copies.without_data, before):
                 return False
             await claim.remove()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from ..protocol.errors import StoreUnavailable, TusError, UploadNotFound
+from ..protocol.errors import StoreUnavailable, TusError, UploadDamaged, UploadNotFound
 from ..protocol.model import Upload, UploadId
 from .redis_claims import Shared
 from .redis_copies import Copies, Copy
@@ -46,6 +46,16 @@ class Repair:
                 return None
             copy = Copy(replace(known, offset=0), None)
         return Copy(reconcile(known, copy, size, fence=fence), copy.fence)
+
+    async def check_bytes(self, upload: Upload) -> None:
+        """Make sure that there is a file for the bytes; how large it is, NFS may tell too late.
+
+        Raises:
+            UploadDamaged
+        """
+        copies = self._shared.copies
+        if copies is not None and await self._shared.run.reading(copies.size_of, upload) is None:
+            raise UploadDamaged
 
     async def rebuild(self, upload_id: UploadId) -> tuple[Upload | None, str]:
         """Give Redis the record that it has lost, unless it has it, or knows that it is gone.

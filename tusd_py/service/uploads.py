@@ -281,7 +281,7 @@ class Uploads:
 
     async def expire(self, upload_id: UploadId) -> bool:
         """Remove the upload if it has expired and nobody uses it; return whether it was removed."""
-        async with self._offsets.claim(upload_id, timeout_s=0) as claim:
+        async with self._offsets.claim(upload_id, timeout_s=0, damaged=True) as claim:
             if not claim.upload.expired(self._policy.clock()):
                 return False
             await self._removal.remove(claim, HookType.POST_EXPIRE, None)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.service.conftest import House
+from tests.service.conftest import EXPIRE_AFTER_S, House
 from tests.support.bodies import ScriptedBody
 from tests.support.redis_server import RedisServer
 from tests.support.reply_proxy import ReplyProxy
@@ -23,10 +23,12 @@ from tusd_py.offsets.redis import RedisOffsets
 from tusd_py.protocol.errors import (
     BytesBusy,
     ClaimLost,
+    IncompleteUpload,
     StoreUnavailable,
     TusError,
     UnexpectedEOF,
     UploadDamaged,
+    UploadNotFound,
 )
 from tusd_py.protocol.model import Upload
 
@@ -198,3 +200,51 @@ async def test_a_seizure_that_could_not_be_saved_is_made_good(
     if kept:
         upload = await house.append(upload, b"def")
         assert await house.content(upload) == b"abcdef"
+
+
+async def cut_short(house: House, server: RedisServer, upload: Upload) -> None:
+    """As if a node had died within a termination, between bytes and record."""
+    await house.data.delete(upload)
+    server.ask("HSET", f"tusd-py:{{{upload.id}}}", "holder", "a.1")
+
+
+@pytest.mark.parametrize("length", [3, 10], ids=["complete", "not complete"])
+async def test_a_termination_that_was_cut_short_is_seen_by_everybody(
+    open_house: Open, server: RedisServer, length: int
+) -> None:
+    """Everybody is told the same, again and again; and what is left can be removed."""
+    house = await open_house()
+    upload = await house.append(await house.create(length), b"abc")
+    await cut_short(house, server, upload)
+    for _ in range(2):
+        with pytest.raises(UploadDamaged):
+            await house.head(upload)
+        with pytest.raises(UploadDamaged if length == 3 else IncompleteUpload):
+            await house.fetch(upload)
+        with pytest.raises(UploadDamaged):
+            await house.append(upload, b"def")
+    await house.delete(upload)
+    with pytest.raises(UploadNotFound):
+        await house.head(upload)
+
+
+async def test_what_a_termination_left_expires(open_house: Open, server: RedisServer) -> None:
+    """A record without bytes goes when the upload would have gone."""
+    house = await open_house()
+    upload = await house.create(10)
+    await cut_short(house, server, upload)
+    house.now += EXPIRE_AFTER_S + 1
+    assert await house.uploads.expire(upload.id)
+    with pytest.raises(UploadNotFound):
+        await house.record(upload)
+
+
+async def test_what_a_termination_left_is_an_orphan(open_house: Open, server: RedisServer) -> None:
+    """The search for orphans removes a record without bytes, and its copy."""
+    house = await open_house()
+    upload = await house.create(10)
+    await cut_short(house, server, upload)
+    assert [name async for name in house.offsets.orphans(time.time() + 60)] == [upload.id]
+    assert [name async for name in house.offsets.orphans(time.time() + 60)] == []
+    with pytest.raises(UploadNotFound):
+        await house.record(upload)
