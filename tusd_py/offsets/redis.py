@@ -124,8 +124,7 @@ class RedisOffsets:
             upload = counted(stored, self._copies)
             if self._copies is not None and same != "1":
                 upload = await self._compared(stored, self._copies, int(fence), damaged=damaged)
-            elif held == "1" and upload.finished and not damaged:
-                # Nobody holds such an upload but to remove it, and may have died half-way.
+            elif held == "1" and not damaged:  # by somebody who may have died while removing it
                 await self._repair.check_bytes(upload)
         if upload is None:
             raise UploadNotFound
