@@ -112,6 +112,45 @@ async def test_delete_is_idempotent(data: DataHarness) -> None:
     assert await content(data.store, await create(data.store)) == b""
 
 
+# --- feed
+
+
+class Noted:
+    """Implements `Digest`: notes the pieces that it is given."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        self.pieces.append(bytes(data))
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(b"".join(self.pieces)).digest()
+
+
+@pytest.mark.parametrize("length", [0, 1, MIB, 17 * MIB + 3])
+async def test_all_bytes_are_fed_in_order(data: DataHarness, length: int) -> None:
+    """Every byte up to the offset once, in pieces that fit into memory, and none behind it."""
+    upload = await create(data.store, length=length + 5)
+    upload = await append(data.store, upload, pattern(length))
+    await append(data.store, upload, b"later")
+    noted = Noted()
+    await data.store.feed(upload, noted)
+    assert noted.digest() == hashlib.sha256(pattern(length)).digest()
+    if data.has_files:
+        assert max((len(piece) for piece in noted.pieces), default=0) <= MIB
+
+
+async def test_only_what_is_there_can_be_fed(data: DataHarness) -> None:
+    """UploadDamaged if bytes are missing, UploadNotFound if all of them are."""
+    upload = await append(data.store, await create(data.store), b"abc")
+    with pytest.raises(UploadDamaged):
+        await data.store.feed(replace(upload, offset=4), Noted())
+    await data.store.delete(upload)
+    with pytest.raises(UploadNotFound):
+        await data.store.feed(upload, Noted())
+
+
 # --- append
 
 

@@ -32,6 +32,8 @@ async def test_what_was_added_is_got(offsets: OffsetsHarness) -> None:
             owner="somebody",
             max_size=99,
             types=("video/*", "image/png"),
+            digests={"sha256": bytes(range(32)), "crc32": b"\x00\x01\x02\x03"},
+            failed="ERR_CHECKSUM_MISMATCH",
         ),
     )
     assert await offsets.store.get(ID) == upload

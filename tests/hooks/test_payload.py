@@ -91,6 +91,7 @@ def test_every_key_of_tusd_says_the_same(tusd: str, upload: Upload) -> None:
     assert ours["Event"].pop("Operation") is None
     assert ours["Event"].pop("Cause") is None
     assert ours["Event"]["Upload"].pop("Owner") is None
+    assert ours["Event"]["Upload"].pop("Digests") == {}
     assert ours == theirs
 
 
@@ -109,6 +110,9 @@ def test_what_is_ours_is_told_by_new_keys() -> None:
         *("fetch", None),
         "ann",
     )
+    hashed = replace(UPLOAD, digests={"sha256": b"\x01\xff"})
+    told = sent(format_payload(event(upload=hashed)))["Event"]["Upload"]
+    assert told["Digests"] == {"sha256": "01ff"}
     ended = replace(event(HookType.POST_INTERRUPT), cause="ERR_UNEXPECTED_EOF")
     assert sent(format_payload(ended))["Event"]["Cause"] == "ERR_UNEXPECTED_EOF"
 

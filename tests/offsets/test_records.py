@@ -131,6 +131,8 @@ def records(draw: st.DrawFn) -> Record:
         storage=draw(st.dictionaries(_TEXT, _TEXT, max_size=3)),
         max_size=draw(st.none() | st.integers(0, LARGEST_SIZE)),
         types=draw(st.none() | st.lists(_TEXT, max_size=3).map(tuple)),
+        digests=draw(st.dictionaries(_TEXT, st.binary(max_size=8), max_size=2)),
+        failed=draw(st.none() | _TEXT),
     )
     return Record(
         upload=upload,

@@ -27,6 +27,7 @@ from tusd_py.interfaces.occurrences import Occurrence
 from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.protocol.checksum import Checksum, ChecksumInTrailer
 from tusd_py.protocol.commands import Append, BodyHead, Create, Fetch, Inspect, Terminate
+from tusd_py.protocol.digests import DigestRules
 from tusd_py.protocol.metadata import NO_METADATA, Metadata
 from tusd_py.protocol.model import (
     CONCATENATION,
@@ -136,6 +137,8 @@ class House:
         durability: Durability = Durability.COMPLETE,
         authorize: Authorize = allow_all,
         files: FileRules | None = None,
+        digests: DigestRules | None = None,
+        digest_wait_s: float = SOON_S,
         acquire_lock_timeout_s: float = SOON_S,
         assembly_wait_s: float = SOON_S,
         progress_interval_s: float = 1.0,
@@ -150,6 +153,8 @@ class House:
             capabilities=Capabilities(extensions=(CONCATENATION, CONCATENATION_UNFINISHED)),
             durability=durability,
             files=files or FileRules(),
+            digests=digests or DigestRules(),
+            digest_wait_s=digest_wait_s,
             acquire_lock_timeout_s=acquire_lock_timeout_s,
             assembly_wait_s=assembly_wait_s,
             progress_interval_s=progress_interval_s,

@@ -6,9 +6,10 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..interfaces import HookType
+from ..protocol.digests import FILE_ALGORITHMS, parse_digest_keys
 
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
@@ -37,6 +38,17 @@ def _parse_names(value: object) -> object:
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return value
+
+
+def _check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not FILE_ALGORITHMS.keys() >= set(names):
+        raise ValueError(f"must be of {', '.join(FILE_ALGORITHMS)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _check_digest_keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    parse_digest_keys(names)
+    return names
 
 
 def _parse_network(value: object) -> object:
@@ -74,6 +86,8 @@ Seconds = Annotated[
 ]
 Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
+Algorithms = Annotated[Names, AfterValidator(_check_algorithms)]
+DigestKeys = Annotated[Names, AfterValidator(_check_digest_keys)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
 Address = Annotated[str, BeforeValidator(_parse_address)]

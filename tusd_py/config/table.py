@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ..interfaces import Durability, HookType
-from .kinds import Address, HookNames, Mode, Names, Networks, Seconds
+from .kinds import Address, Algorithms, DigestKeys, HookNames, Mode, Names, Networks, Seconds
 
 _HMAC = ("HS256", "HS384", "HS512")
 _SIGNATURES = (
@@ -145,6 +145,16 @@ class Settings(BaseModel):
     )
     allowed_extensions: Names = Field(
         (), description="extensions such as mp4,tar.gz that filename must have; by default all"
+    )
+    digests: Algorithms = Field(
+        (),
+        description="digests of every finished file to tell hooks and in Repr-Digest: sha256, md5,"
+        " sha512, sha384, sha1, sha3-256, blake2b, crc32",
+    )
+    digest_metadata: DigestKeys = Field(
+        (),
+        description="keys of Upload-Metadata in which clients declare digests that a file must"
+        " have, such as sha256,md5 or x-hash=sha512",
     )
 
     max_size: ByteSize = Field(

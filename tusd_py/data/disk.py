@@ -51,6 +51,8 @@ READ_BYTES = 256 * 1024
 CHECK_BYTES = 4096
 # A concatenation gives its thread back after each step of this size.
 COPY_STEP_BYTES = 64 * 1024 * 1024
+# So does whoever reads all bytes to hash them.
+FEED_STEP_BYTES = 16 * 1024 * 1024
 
 _OUR_NAMES = re.compile(r"[0-9a-f]{32}")
 
@@ -202,6 +204,13 @@ class DiskData:
                     start += len(chunk)
                     yield chunk
 
+    async def feed(self, upload: Upload, digest: Digest) -> None:
+        path = path_of(upload)
+        with await self._run.reading(open_existing, path, os.O_RDONLY, UploadNotFound) as file:
+            for start in range(0, upload.offset, FEED_STEP_BYTES):
+                stop = min(start + FEED_STEP_BYTES, upload.offset)
+                await self._run.long(_feed_step, file.fd, start, stop, digest)
+
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         def open_it() -> BinaryIO:
             file = open_existing(path_of(upload), os.O_RDONLY, UploadNotFound)
@@ -306,6 +315,16 @@ def _open_part(part: Upload) -> OpenFile:
     if file.found.st_size < part.offset:
         raise UploadDamaged
     return file
+
+
+def _feed_step(source: int, start: int, stop: int, digest: Digest) -> None:
+    with mapped_os_errors():
+        while start < stop:
+            chunk = os.pread(source, min(READ_BYTES, stop - start), start)
+            if not chunk:
+                raise UploadDamaged
+            digest.update(chunk)
+            start += len(chunk)
 
 
 def _copy_step(source: int, source_at: int, target: int, target_at: int, count: int) -> int:

@@ -80,6 +80,14 @@ class MemoryData:
             raise UploadNotFound
         yield bytes(file[start:stop])
 
+    async def feed(self, upload: Upload, digest: Digest) -> None:
+        file = self._file(upload)
+        if file is None:
+            raise UploadNotFound
+        if len(file) < upload.offset:
+            raise UploadDamaged
+        digest.update(bytes(file[: upload.offset]))
+
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         return None
 

@@ -75,6 +75,7 @@ def _upload_fields(upload: Upload) -> Mapping[str, Any]:
         "owner": upload.owner,
         "finished": upload.finished,
         "storage": dict(upload.storage),
+        "digests": {name: value.hex() for name, value in upload.digests.items()},
     }
 
 
@@ -89,6 +90,7 @@ def _upload(fields: Mapping[str, Any]) -> Upload:
         id=UploadId(fields["id"]),
         kind=kind,
         metadata=Metadata(fields["metadata"]),
+        digests={k: bytes.fromhex(v) for k, v in fields.get("digests", {}).items()},
         **{
             name: fields[name]
             for name in (

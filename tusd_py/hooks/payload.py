@@ -1,7 +1,7 @@
 """What hooks are sent and what they answer: tusd's JSON to the letter, and a few keys more.
 
 tusd's own keys never change meaning. Ours are ``Event.ID``, ``Event.Time``, ``Event.Operation``,
-``Event.Cause`` and ``Event.Upload.Owner``; in replies ``RejectAccess``.
+``Event.Cause``, ``Event.Upload.Owner`` and ``Event.Upload.Digests``; in replies ``RejectAccess``.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def _upload(upload: Upload, *, is_new: bool) -> Mapping[str, Any]:
         "PartialUploads": list(kind.parts) if isinstance(kind, Final) else None,
         "Storage": None if is_new else dict(upload.storage),
         "Owner": upload.owner,
+        "Digests": {name: value.hex() for name, value in upload.digests.items()},
     }
 
 

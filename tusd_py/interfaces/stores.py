@@ -292,6 +292,17 @@ class DataStore(Protocol):
             UploadNotFound: the bytes are gone.
         """
 
+    async def feed(self, upload: Upload, digest: Digest) -> None:
+        """Give a digest the first `upload.offset` bytes in order, off the event loop.
+
+        In steps, so that others get their turn in between.
+
+        Raises:
+            UploadNotFound: the bytes are gone.
+            UploadDamaged: there are fewer.
+            StoreUnavailable
+        """
+
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         """Return the bytes as a real file for sendfile, or None when there is no such file.
 

@@ -73,7 +73,13 @@ def format_record(record: Record) -> bytes:
     """Return the file's content: one line, keys in the order in which tusd writes them."""
     upload = record.upload
     kind = upload.kind
-    rare = {"MaxSize": upload.max_size, "Types": upload.types, "Fence": record.fence}
+    rare = {
+        "MaxSize": upload.max_size,
+        "Types": upload.types,
+        "Fence": record.fence,
+        "Digests": {name: value.hex() for name, value in upload.digests.items()} or None,
+        "Failed": upload.failed,
+    }
     fields = {
         "ID": upload.id,
         "Size": upload.length or 0,
@@ -136,6 +142,8 @@ def _parse(fields: Mapping[str, Any]) -> Record:
         storage={key: _text(value) or "" for key, value in (fields.get("Storage") or {}).items()},
         max_size=_size_or_none(own.get("MaxSize")),
         types=_types(own.get("Types")),
+        digests={name: bytes.fromhex(text) for name, text in (own.get("Digests") or {}).items()},
+        failed=_text(own.get("Failed")),
     )
     return Record(
         upload=upload,

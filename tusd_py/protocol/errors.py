@@ -28,6 +28,7 @@
     │   ├── MethodNotAllowed           405  ERR_METHOD_NOT_ALLOWED
     │   ├── UploadExpired              410  ERR_UPLOAD_EXPIRED
     │   ├── UploadDamaged              410  ERR_UPLOAD_DAMAGED
+    │   ├── UploadFailed               410  ERR_UPLOAD_FAILED
     │   ├── UnsupportedVersion         412  ERR_UNSUPPORTED_VERSION
     │   ├── MaxSizeExceeded            413  ERR_MAX_SIZE_EXCEEDED
     │   ├── UploadSizeExceeded         413  ERR_UPLOAD_SIZE_EXCEEDED
@@ -236,6 +237,12 @@ class UploadDamaged(TusError):
     """Stored bytes of this upload are missing, so it cannot be continued; start a new one."""
 
     code, status = "ERR_UPLOAD_DAMAGED", 410
+
+
+class UploadFailed(TusError):
+    """The file is not the one that its metadata announced; start a new upload."""
+
+    code, status = "ERR_UPLOAD_FAILED", 410
 
 
 class UnsupportedVersion(TusError):

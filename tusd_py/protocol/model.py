@@ -98,6 +98,8 @@ class Upload:
     storage: Mapping[str, str] = field(default_factory=dict)  # where the data store keeps the bytes
     max_size: int | None = None  # granted to its creator, in bytes; None: what the server allows
     types: tuple[str, ...] | None = None  # granted likewise: globs such as "video/*"
+    digests: Mapping[str, bytes] = field(default_factory=dict)  # of all bytes, by algorithm
+    failed: str | None = None  # code of the error for which it will never be finished
 
     @property
     def complete(self) -> bool:

@@ -19,6 +19,7 @@ from .errors import (
     MismatchedOffset,
     ModifyFinal,
     UploadExpired,
+    UploadFailed,
     UploadNotFinished,
     UploadNotFound,
     UploadSizeExceeded,
@@ -78,7 +79,7 @@ def plan_final(
 
     Raises:
         UploadNotFound: a part belongs to somebody else; that looks like one that is missing.
-        UploadExpired: a part has expired.
+        UploadExpired, UploadFailed: a part has.
         InvalidConcat: a part is not a partial upload.
         UploadNotFinished: a part still misses bytes, and the server does not wait for them.
         MaxSizeExceeded: the parts together are above the limit.
@@ -86,8 +87,7 @@ def plan_final(
     for part in parts:
         if part.owner != final.owner:
             raise UploadNotFound
-        if part.expired(now):
-            raise UploadExpired
+        plan_inspect(part, now=now)
         if not isinstance(part.kind, Partial):
             raise InvalidConcat("only partial uploads can be concatenated")
         if not part.complete and CONCATENATION_UNFINISHED not in capabilities:
@@ -152,7 +152,19 @@ def plan_inspect(upload: Upload, *, now: float) -> Upload:
     """Return the upload if it may be looked at.
 
     Raises:
+        UploadFailed: 410; on HEAD, tus-js-client then begins a new upload, as it should.
         UploadExpired: 410; expiration: an expired upload SHOULD be answered with 404 or 410.
+    """
+    if upload.failed is not None:
+        raise UploadFailed
+    return plan_terminate(upload, now=now)
+
+
+def plan_terminate(upload: Upload, *, now: float) -> Upload:
+    """Return the upload if it may be removed.
+
+    Raises:
+        UploadExpired: 410.
     """
     if upload.expired(now):
         raise UploadExpired
@@ -163,7 +175,7 @@ def plan_fetch(upload: Upload, *, now: float) -> Upload:
     """Return the upload if it can be downloaded.
 
     Raises:
-        UploadExpired: 410.
+        UploadExpired, UploadFailed: 410.
         IncompleteUpload: a 200 with half a file would look like the whole of it.
     """
     plan_inspect(upload, now=now)

@@ -24,6 +24,7 @@ from .commands import (
     Watch,
 )
 from .concat import Place, parse_concat
+from .digests import format_repr_digest
 from .errors import (
     AmbiguousUploadLength,
     BadRequest,
@@ -321,6 +322,8 @@ def _description(upload: Upload, place: Place) -> dict[str, str]:
         headers["Upload-Defer-Length"] = "1"
     if upload.metadata.header is not None:
         headers["Upload-Metadata"] = upload.metadata.header
+    if upload.finished and (digest := format_repr_digest(upload.digests)) is not None:
+        headers["Repr-Digest"] = digest
     match upload.kind:
         case Partial():
             headers["Upload-Concat"] = "partial"

@@ -28,18 +28,22 @@ class Announcer:
 
     @contextlib.asynccontextmanager
     async def around(
-        self, request: RequestInfo | None, *happenings: tuple[HookType, Upload]
+        self,
+        request: RequestInfo | None,
+        *happenings: tuple[HookType, Upload],
+        cause: str | None = None,
     ) -> AsyncIterator[None]:
         """Announce what happens if the body of the context succeeds; the caller holds the claim.
 
         Args:
             request: what made it happen, if anything did.
             happenings: in their order, to one upload, each with the upload as it is then.
+            cause: code of the error that makes it happen, if one does.
 
         Raises:
             StoreUnavailable, InsufficientStorage: they cannot be kept; the body did not run.
         """
-        events = self._events(request, happenings)
+        events = self._events(request, happenings, cause)
         if not events:
             yield
             return

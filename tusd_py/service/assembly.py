@@ -121,7 +121,7 @@ class Assembly:
         # No disturbing: whoever holds it either assembles it too or terminates it.
         async with self._room, self._offsets.claim(final_id, timeout_s=0) as claim:
             final = claim.upload
-            if final.finished or not isinstance(final.kind, Final):
+            if final.finished or final.failed or not isinstance(final.kind, Final):
                 return final
             if final.expired(self._keeping.clock()):
                 return final  # clients were told that it is gone

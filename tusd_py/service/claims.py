@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from ..interfaces import Claim, OffsetStore
 from ..interfaces.occurrences import Claimed, Observe
@@ -19,12 +19,20 @@ class Claims:
         offsets: where they are.
         timeout_s: how long a request waits for another one to leave the upload.
         observe: takes note of how long it was.
+        claimed: called with each claim.
     """
 
-    def __init__(self, offsets: OffsetStore, timeout_s: float, observe: Observe) -> None:
+    def __init__(
+        self,
+        offsets: OffsetStore,
+        timeout_s: float,
+        observe: Observe,
+        claimed: Callable[[Claim], None],
+    ) -> None:
         self._offsets = offsets
         self._timeout_s = timeout_s
         self._observe = observe
+        self._claimed = claimed
 
     @contextlib.asynccontextmanager
     async def take(self, upload_id: UploadId, *, damaged: bool = False) -> AsyncIterator[Claim]:
@@ -38,6 +46,7 @@ class Claims:
                 self._note(upload_id, asked, granted=False)
                 raise
             self._note(upload_id, asked, granted=True)
+            self._claimed(claim)
             yield claim
 
     def _note(self, upload_id: UploadId, asked: float, *, granted: bool) -> None:

@@ -13,11 +13,15 @@ from ..protocol.rules import AppendPlan
 from .access import Gate
 from .announce import Announcer
 from .asking import Asker
+from .digests import NotAsDeclared
 from .transfer import Keeping
+
+# A client that comes back in this time is told why, by then it is just not there any more.
+FAILED_STAYS_S = 3600.0
 
 
 class Completion:
-    """Finishes uploads: bytes made final, pre-finish hook, record, post-finish hook."""
+    """Finishes uploads: bytes made final and verified, pre-finish, record, post-finish."""
 
     def __init__(
         self, data: DataStore, asker: Asker, announcer: Announcer, gate: Gate, keeping: Keeping
@@ -29,15 +33,20 @@ class Completion:
         self._keeping = keeping
         self._durable = keeping.durability is not Durability.NONE
 
-    def foresee(self, new: Upload, received: int) -> Upload:
-        """Return the record of a new upload whose first `received` bytes are all or none of it.
+    def foresee(self, new: Upload, content: bytes) -> Upload:
+        """Return the record of a new upload whose first bytes are all or none of it.
 
         When it is complete and nobody can object, it is finished from the start: one record is
         written instead of two.
+
+        Raises:
+            ChecksumMismatch: it is not the file that was announced.
         """
+        received = len(content)
         if received != new.length or isinstance(new.kind, Final):
             return new
         upload = self._keeping.settle(AppendPlan(upload=new, room=received), received, synced=0)
+        upload = replace(upload, digests=self._keeping.digests.of_content(upload, content))
         return upload if self._asker.listens_to(HookType.PRE_FINISH) else self._finished(upload)
 
     async def make_final(self, upload: Upload) -> None:
@@ -56,6 +65,7 @@ class Completion:
             release: if all goes well, the claim is given back with it.
 
         Raises:
+            ChecksumMismatch: it is not the file that was announced, and never will be finished.
             TusError: the hook refused, or the permission is gone; the upload stays unfinished
                 and is tried again by whoever claims it next.
         """
@@ -66,9 +76,13 @@ class Completion:
             raise
         try:
             await self._keeping.types.check_stored(upload)
+            upload = replace(upload, digests=await self._keeping.digests.of(claim, upload))
             if not isinstance(upload.kind, Final):  # its parts have arrived long since
                 await self._gate.confirm(upload, request)
             await self._asker.before_finish(upload, request)
+        except NotAsDeclared as error:
+            await self._fail(claim, upload, error, request)
+            raise
         except Exception:
             # The bytes are there nevertheless, but for no longer than before.
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))
@@ -89,8 +103,22 @@ class Completion:
         if isinstance(upload.kind, Final):
             return  # it is joined anew
         with contextlib.suppress(TusError):  # the disk is in trouble
-            kept = replace(upload, offset=upload.checkpoint, expires_at=claim.upload.expires_at)
+            kept = replace(
+                upload,
+                offset=upload.checkpoint,
+                digests={},
+                expires_at=claim.upload.expires_at,
+            )
             await claim.save(kept, exact=True)
+
+    async def _fail(
+        self, claim: Claim, upload: Upload, error: TusError, request: RequestInfo | None
+    ) -> None:
+        """Mark an upload that can never be finished; the janitor removes it."""
+        expires_at = self._keeping.clock() + FAILED_STAYS_S
+        failed = replace(upload, failed=error.code, expires_at=expires_at)
+        await claim.save(failed, durable=self._durable)
+        await self._announcer.now(request, HookType.POST_INTERRUPT, failed, cause=error.code)
 
     def _finished(self, upload: Upload) -> Upload:
         return replace(

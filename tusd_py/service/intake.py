@@ -26,6 +26,7 @@ from ..protocol.model import Upload
 from ..protocol.rules import AppendPlan
 from .completion import Completion
 from .custody import Custody
+from .digests import Both
 from .progress import Progress
 from .transfer import Keeping, Transfer, Verifier
 
@@ -147,12 +148,16 @@ class Intake:
     ) -> Upload:
         with self._stoppable(body):
             claim.on_wanted(lambda: body.stop(BodyEnd.TAKEN_OVER))
-            async with self._data.append(plan.upload, digest=verifier) as session:
+            digests = self._keeping.digests
+            running = digests.follow(plan.upload)
+            digest = Both(verifier, running) if verifier and running else verifier or running
+            async with self._data.append(plan.upload, digest=digest) as session:
                 transfer = Transfer(claim, plan, session, body, self._keeping)
                 with self._noted(transfer, claim, body) as outcome:
                     run = transfer.run() if verifier is None else transfer.run_verified(verifier)
                     outcome.kept = await run
-                    return outcome.kept
+            digests.keep(running, claim, outcome.kept)
+            return outcome.kept
 
     @contextlib.contextmanager
     def _noted(self, transfer: Transfer, claim: Claim, body: Body) -> Iterator[_Outcome]:

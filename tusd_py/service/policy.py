@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..interfaces import Durability
+from ..protocol.digests import DigestRules
 from ..protocol.model import Capabilities, Limits, UploadId
 from .filetypes import FileRules
 
@@ -26,7 +27,10 @@ class Policy:
     durability: Durability = Durability.COMPLETE
     acquire_lock_timeout_s: float = 20.0
     assembly_wait_s: float = 5.0
+    # A client, or a proxy, that hears nothing for much longer may give up.
+    digest_wait_s: float = 20.0
     progress_interval_s: float = 1.0
     files: FileRules = field(default_factory=FileRules)
+    digests: DigestRules = field(default_factory=DigestRules)
     clock: Callable[[], float] = time.time
     new_id: Callable[[], UploadId] = new_upload_id

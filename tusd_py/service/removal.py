@@ -23,7 +23,8 @@ class Removal:
         """Remove an upload, and tell of it as that event."""
         # Once it is gone, nobody can tell any more whether it was finished before.
         await self._announcer.settle(claim.upload.id, claim.upload)
-        async with self._announcer.around(request, (event, claim.upload)):
+        cause = claim.upload.failed
+        async with self._announcer.around(request, (event, claim.upload), cause=cause):
             await self.forget(claim)
         gone = occurrences.Expired if event is HookType.POST_EXPIRE else occurrences.Terminated
         self._observe(gone(upload=claim.upload))

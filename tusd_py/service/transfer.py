@@ -22,6 +22,7 @@ from ..protocol.errors import (
 )
 from ..protocol.model import Limits, Upload
 from ..protocol.rules import AppendPlan, settle_append, too_long
+from .digests import FileDigests
 from .filetypes import FileTypes
 
 # While a body streams, it is made durable each time this much has come; a power cut costs a
@@ -39,6 +40,7 @@ class Keeping:
     durability: Durability
     clock: Callable[[], float]
     types: FileTypes
+    digests: FileDigests
     observe: Observe = ignore
 
     def settle(self, plan: AppendPlan, stored: int, *, synced: int) -> Upload:

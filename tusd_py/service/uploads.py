@@ -7,8 +7,7 @@ to be told to the client or raises the error that is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable
 from typing import BinaryIO
 
 from ..interfaces import (
@@ -17,7 +16,6 @@ from ..interfaces import (
     Claim,
     DataStore,
     Durability,
-    Grant,
     Hooks,
     HookType,
     OffsetStore,
@@ -41,7 +39,6 @@ from ..protocol.commands import (
 from ..protocol.errors import (
     ClaimLost,
     FileTypeNotAllowed,
-    InternalError,
     ModifyFinal,
     ReadTimeout,
     ServerShutdown,
@@ -55,10 +52,9 @@ from ..protocol.model import Final, Partial, Upload, UploadId
 from ..protocol.rules import (
     AppendPlan,
     plan_append,
-    plan_create,
     plan_fetch,
-    plan_final,
     plan_inspect,
+    plan_terminate,
 )
 from .access import Gate, allow_all
 from .announce import Announcer
@@ -67,8 +63,11 @@ from .assembly import Assembly
 from .claims import Claims
 from .completion import Completion
 from .custody import Custody
+from .digests import FileDigests
 from .filetypes import FileTypes
 from .intake import Intake
+from .lateness import LateFinishes
+from .planning import Planner
 from .policy import Policy
 from .progress import Progress
 from .removal import Removal
@@ -107,7 +106,8 @@ class Uploads:
         self._gate = Gate(offsets, authorize, self._asker)
         self.watching = Watching(self._gate, offsets, data, policy.clock)
         observe = self.watching.told_too(observe)
-        self._claims = Claims(offsets, policy.acquire_lock_timeout_s, observe)
+        digests = FileDigests(policy.digests, data, policy.digest_wait_s)
+        self._claims = Claims(offsets, policy.acquire_lock_timeout_s, observe, digests.claimed)
         self._announcer = announcer
         self._observe = observe
         self._types = FileTypes(policy.files, data)
@@ -117,13 +117,16 @@ class Uploads:
             durability=policy.durability,
             clock=policy.clock,
             types=self._types,
+            digests=digests,
             observe=observe,
         )
+        self._planner = Planner(data, policy, self._gate, self._asker, keeping)
         self._custody = Custody(data)
         self._completion = Completion(data, self._asker, announcer, self._gate, keeping)
         self._progress = Progress(self._asker, policy.progress_interval_s, self._stop)
         self._intake = Intake(data, self._completion, self._progress, keeping)
         self._assembly = Assembly(offsets, data, self._completion, keeping)
+        self._late = LateFinishes(offsets, self._completion, digests, self._after_finish)
 
     # --- life of the service
 
@@ -136,6 +139,7 @@ class Uploads:
         """End background work; what it left is resumed at the next start."""
         self.stop_bodies()
         await self._progress.close()
+        await self._late.close()
         await self._assembly.close()
 
     async def settle_events(self) -> None:
@@ -156,10 +160,10 @@ class Uploads:
         """
         self._intake.check_running()
         grant = await self._gate.grant_new(request)
-        new = await self._plan_create(create, grant, request)
+        new = await self._planner.plan(create, grant, request)
         whole, body = await self._intake.read_whole(new, create.body, body)
         self._types.check_whole(new, whole or b"")
-        first = new if whole is None else self._completion.foresee(new, len(whole))
+        first = new if whole is None else self._completion.foresee(new, whole)
         events = [(HookType.POST_CREATE, new)]
         if first.finished:
             events.append((HookType.POST_FINISH, first))
@@ -257,7 +261,7 @@ class Uploads:
         self._intake.check_running()
         await self._gate.check(Operation.TERMINATE, terminate.id, request, damaged=True)
         async with self._claims.take(terminate.id, damaged=True) as claim:
-            upload = plan_inspect(claim.upload, now=self._policy.clock())
+            upload = plan_terminate(claim.upload, now=self._policy.clock())
             await self._asker.before_terminate(upload, request)
             await self._removal.remove(claim, HookType.POST_TERMINATE, request)
         return Terminated()
@@ -297,34 +301,6 @@ class Uploads:
             await self._removal.remove(claim, event, None)
 
     # --- steps
-
-    async def _plan_create(self, create: Create, grant: Grant, request: RequestInfo) -> Upload:
-        upload = plan_create(
-            create,
-            upload_id=self._policy.new_id(),
-            owner=grant.owner,
-            limits=self._policy.limits.capped(grant.max_size),
-            now=self._policy.clock(),
-        )
-        upload = replace(upload, max_size=grant.max_size, types=grant.types)
-        if isinstance(upload.kind, Final):
-            upload = plan_final(
-                upload,
-                await self._parts(upload.kind, request),
-                limits=self._policy.limits,
-                capabilities=self._policy.capabilities,
-                now=self._policy.clock(),
-            )
-        upload, path = await self._asker.before_create(upload, request)
-        self._types.check_declared(upload)
-        try:
-            return replace(upload, storage=self._data.place(upload.id, path))
-        except ValueError as error:  # the hook's fault, not the client's
-            raise InternalError from error
-
-    async def _parts(self, final: Final, request: RequestInfo) -> Sequence[Upload]:
-        concatenate = Operation.CONCATENATE
-        return [await self._gate.find(concatenate, part, request) for part in final.parts]
 
     async def _make(self, claim: Claim, content: bytes) -> None:
         """Store the first bytes of a new upload, and keep no record of it if that fails."""

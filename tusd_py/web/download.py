@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
+from ..protocol.digests import format_repr_digest
 from ..protocol.errors import TusError
 from ..protocol.metadata import Metadata
 from ..protocol.model import Upload
@@ -157,6 +158,7 @@ def _range_applies(request: web.Request, upload: Upload) -> bool:
 
 
 def _headers(upload: Upload) -> dict[str, str]:
+    digest = format_repr_digest(upload.digests)
     media_type = _media_type(upload.metadata)
     name = upload.metadata.text("filename") or upload.metadata.text("name")
     disposition = "inline" if media_type in INLINE_TYPES else "attachment"
@@ -167,6 +169,8 @@ def _headers(upload: Upload) -> dict[str, str]:
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
+        # Of all the bytes, also where only a range of them is asked for (RFC 9530, 3).
+        **({} if digest is None else {"Repr-Digest": digest}),
     }
 
 

@@ -15,6 +15,7 @@ from ..config import Settings
 from ..hooks.python import HookCallable, PythonHooks
 from ..interfaces import Authorize, DataStore, Hooks
 from ..interfaces.occurrences import Observe, ignore
+from ..protocol.digests import DigestRules, parse_digest_keys
 from ..protocol.model import (
     CHECKSUM,
     CHECKSUM_TRAILER,
@@ -215,6 +216,10 @@ def _policy(settings: Settings, capabilities: Capabilities) -> Policy:
             types=settings.allowed_types or None,
             extensions=settings.allowed_extensions or None,
             sniff=sniff,
+        ),
+        digests=DigestRules(
+            algorithms=settings.digests,
+            keys=parse_digest_keys(settings.digest_metadata),
         ),
     )
 
