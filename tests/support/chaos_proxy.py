@@ -90,6 +90,11 @@ class ChaosProxy(LoopbackProxy):
         for link in self._links:
             link.silent = True
 
+    def drop(self) -> None:
+        """End all connections there are now; new ones work."""
+        for link in list(self._links):
+            link.end()
+
     async def wait_cut_offs(self, count: int = 1) -> CutOff:
         """Wait until that many requests have been cut; return the last of them."""
         async with asyncio.timeout(_WAIT_S), self._news:

@@ -1,0 +1,124 @@
+"""The upload page as its user sees it: what can be pressed, and what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.async_api import BrowserContext, Error, Locator, Page, expect
+
+from tests.support.browser import PATIENCE_MS, listen
+from tests.support.server import Server
+
+from .stored import files_in
+
+expect.set_options(timeout=PATIENCE_MS)
+
+# Golden Retriever's stores: the files themselves, and what Uppy knew of them.
+_KEPT = """async (count) => {
+    const asked = (request) => new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result)
+        request.onerror = () => reject(request.error)
+    })
+    const db = await asked(indexedDB.open('uppy-blobs'))
+    try {
+        if (!db.objectStoreNames.contains('metadata')) return false
+        const stores = db.transaction(['files', 'metadata'])
+        const blobs = await asked(stores.objectStore('files').count())
+        const known = await asked(stores.objectStore('metadata').getAll())
+        const urls = known.flatMap(({ metadata }) => metadata.match(/"uploadUrl":"/g) ?? [])
+        return blobs === count && urls.length === count
+    } finally {
+        db.close()
+    }
+}"""
+
+
+class UploadPage:
+    """An open upload page.
+
+    Attributes:
+        violations: of its security policy; there must be none.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.violations = listen(page)
+
+    @classmethod
+    async def open(cls, context: BrowserContext, url: str) -> UploadPage:
+        """Open it in a new tab, and wait until files can be added."""
+        opened = cls(await context.new_page())
+        await opened.page.goto(url)
+        await expect(opened.page.locator(".uppy-Dashboard-inner")).to_be_visible()
+        return opened
+
+    @property
+    def state(self) -> Locator:
+        """What it waits for."""
+        return self.page.locator("#state")
+
+    @property
+    def problems(self) -> Locator:
+        """What went wrong, a line for each file."""
+        return self.page.locator("#problems li")
+
+    @property
+    def items(self) -> Locator:
+        """The files, one element each."""
+        return self.page.locator(".uppy-Dashboard-Item")
+
+    def button(self, name: str) -> Locator:
+        """Return the button with this text or label."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    async def add(self, *files: Path | dict[str, Any]) -> None:
+        """Choose files as in the browser's dialog."""
+        chosen: Sequence[Any] = files
+        await self.page.locator("input.uppy-Dashboard-input").first.set_input_files(chosen)
+
+    async def upload(self, *files: Path | dict[str, Any]) -> None:
+        """Choose files, and press the button that uploads them."""
+        await self.add(*files)
+        label = re.compile(r"Upload \d+ files?")
+        await self.page.get_by_role("button", name=label).click()
+
+    async def completed(self) -> None:
+        """Wait until everything has been uploaded."""
+        await expect(self.page.locator(".uppy-StatusBar.is-complete")).to_be_visible()
+
+    async def kept(self, count: int) -> None:
+        """Wait until the browser has stored that many files, and the URLs of their uploads."""
+        await self.page.wait_for_function(_KEPT, arg=count)
+
+
+async def crash(context: BrowserContext, page: Page) -> None:
+    """End the browser as a power cut would."""
+    session = await context.new_cdp_session(page)
+    with contextlib.suppress(Error):  # nobody is left to answer
+        await session.send("Browser.crash")
+
+
+def listening_port(server: Server) -> int:
+    """Return the port of a server that announces the URL of another one."""
+    (port,) = {
+        connection.laddr.port
+        for connection in psutil.Process(server.process.pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    return int(port)
+
+
+def page_of(url: str) -> str:
+    """Return the URL of the page of a server, from that of its uploads."""
+    return url.removesuffix("files/")
+
+
+def only_upload(server: Server) -> str:
+    """Return the URL of the only upload that a server has."""
+    (name,) = {name for name in files_in(server) if not name.endswith(".info")}
+    return server.url + name
