@@ -25,6 +25,7 @@ from ..web.admin.app import make_admin_application
 from ..web.admin.health import Health, health_routes
 from ..web.admin.metrics import metrics_routes
 from .history import open_history_room
+from .pages import dashboard_routes
 from .stores import Stores
 
 
@@ -54,7 +55,7 @@ class Insight:
         self.health = Health(
             {
                 "data": partial(_no_facts, stores.data.check),
-                "offsets": partial(_no_facts, stores.offsets.check),
+                "offsets": partial(_check_records, stores.offsets.check, settings.redis_url),
                 "disk": self._check_disk,
             }
         )
@@ -117,7 +118,7 @@ class Insight:
 
     def admin_routes(self) -> Sequence[web.AbstractRouteDef]:
         """Return what the admin listener serves."""
-        history = () if self._history is None else self._history.routes()
+        history = () if self._history is None else (*self._history.routes(), *dashboard_routes())
         return [*health_routes(self.health), *self.metrics_routes(), *history]
 
     def recording(self) -> contextlib.AbstractAsyncContextManager[None]:
@@ -147,6 +148,11 @@ class Insight:
 async def _no_facts(check: Callable[[], Awaitable[None]]) -> Facts:
     await check()
     return {}
+
+
+async def _check_records(check: Callable[[], Awaitable[None]], redis_url: str | None) -> Facts:
+    await check()
+    return {"kept_in": "files" if redis_url is None else "Redis"}
 
 
 async def _outbox_facts(outbox: Outbox) -> Facts:

@@ -45,6 +45,14 @@ def upload_page_routes(settings: Settings, built: Path = BUILT) -> list[web.Rout
     return page.routes()
 
 
+def dashboard_routes(built: Path = BUILT) -> list[web.RouteDef]:
+    """Return the routes of the dashboard: none if it has not been built."""
+    try:
+        return Pages(built).routes({"/dashboard": "dashboard.html"})
+    except (FileNotFoundError, KeyError):  # an older build has the other page only
+        return []
+
+
 def _wants_token(settings: Settings) -> bool:
     return any(
         (

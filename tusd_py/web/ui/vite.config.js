@@ -11,7 +11,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
     rollupOptions: {
       // One entry for each page; web/pages.py serves it by its name.
-      input: { upload: page('upload.html') },
+      input: { upload: page('upload.html'), dashboard: page('dashboard.html') },
     },
   },
 })
