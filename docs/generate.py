@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import json
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from tusd_py.protocol.model import LARGEST_SIZE, MAX_ID_LENGTH
 from tusd_py.service.intake import WHOLE_BYTES
 from tusd_py.service.progress import MOST_TASKS
 from tusd_py.telemetry.logs import QUEUE_LINES
+from tusd_py.web.admin.openapi import describe_api
 from tusd_py.web.body import LINGER_BYTES, LINGER_S
 from tusd_py.web.connection import FRAMING_BYTES
 from tusd_py.web.trailers import MAX_TRAILER_BYTES
@@ -205,10 +207,16 @@ def _bytes(count: int) -> str:
     return f"{count} bytes"
 
 
+def openapi_page() -> str:
+    """Return the description of the API of operators."""
+    return json.dumps(describe_api(), indent=1) + "\n"
+
+
 PAGES: typing.Final = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "limits.md": limits_page,
+    "openapi.json": openapi_page,
 }
 
 

@@ -271,6 +271,16 @@ class Settings(BaseModel):
         description="port, or host:port, of the admin listener: health, metrics and the like; "
         "whoever reaches it may see all of it",
     )
+    admin_hosts: Names = Field(
+        (),
+        description="host names by which the admin listener may be reached, comma list, beside "
+        "addresses and localhost; *: any",
+    )
+    admin_token_file: Path | None = Field(
+        None,
+        description="file with a token on each line, of which the admin API wants one; read again "
+        "when it changes",
+    )
     history: Literal["auto", "on", "off"] = Field(
         "auto",
         description="keep counts of what happened in the last week for the dashboard; auto: if "

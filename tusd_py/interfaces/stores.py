@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -137,7 +137,7 @@ class OffsetStore(Protocol):
             UploadLocked: the holder did not leave within `timeout_s` seconds, or too many wait.
         """
 
-    def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+    def uploads(self, after: str = "") -> AsyncGenerator[Listed, None]:
         """Iterate over all uploads, in the order of their ids, beginning behind `after`.
 
         Made for many of them, and disturbs nobody. Those that come or go meanwhile may be missed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -90,7 +90,7 @@ class FileOffsets:
         while askers := self._askers.pop(upload_id, None):
             await self._bell.tell_free(upload_id, askers)
 
-    async def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+    async def uploads(self, after: str = "") -> AsyncGenerator[Listed, None]:
         names = await self.run.long(lambda: sorted(self.records.ids()))
         for start in range(bisect_right(names, after), len(names), _SCAN_BATCH):
             some = names[start : start + _SCAN_BATCH]

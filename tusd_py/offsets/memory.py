@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from ..interfaces import Listed
 from ..protocol.errors import ClaimLost, UploadExists, UploadNotFound
@@ -49,7 +49,7 @@ class MemoryOffsets:
         async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
             yield MemoryClaim(self._uploads, await self.get(upload_id), turn)
 
-    async def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+    async def uploads(self, after: str = "") -> AsyncGenerator[Listed, None]:
         for upload_id in sorted(self._uploads):
             if upload_id > after and (upload := self._uploads.get(upload_id)) is not None:
                 yield Listed(upload_id, upload)

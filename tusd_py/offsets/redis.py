@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -142,7 +142,7 @@ class RedisOffsets:
             return counted(stored, copies)
         return None if found is None else found.upload
 
-    async def uploads(self, after: str = "") -> AsyncIterator[Listed]:
+    async def uploads(self, after: str = "") -> AsyncGenerator[Listed, None]:
         await self._repair.complete_index()
         async for upload_ids in self._index.ids(after):
             for start in range(0, len(upload_ids), _LOOKS_AT_ONCE):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from ..protocol.model import Final, Upload, UploadId
+from ..protocol.model import Final, Partial, Upload, UploadId
 
 # No byte for so long, and an upload does not count as being uploaded any more.
 IDLE_AFTER_S = 5.0
@@ -24,6 +24,8 @@ class State(enum.StrEnum):
     EXPIRED = "expired"  # its time is over, and it will be removed
     GONE = "gone"  # removed while somebody watched
 
+
+KindName = Literal["whole", "partial", "final"]
 
 LAST_STATES = frozenset({State.FINISHED, State.FAILED, State.EXPIRED, State.GONE})
 
@@ -120,3 +122,14 @@ def _state_of(upload: Upload, offset: int, now: float, updated_at: float | None)
     if updated_at is not None and now - updated_at < IDLE_AFTER_S:
         return State.UPLOADING
     return State.IDLE
+
+
+def kind_of(upload: Upload) -> KindName:
+    """Return the name of the kind of an upload."""
+    match upload.kind:
+        case Partial():
+            return "partial"
+        case Final():
+            return "final"
+        case _:
+            return "whole"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Self
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, Field
@@ -13,8 +13,7 @@ from pydantic import BaseModel, Field
 from ..interfaces import RequestInfo
 from ..protocol.commands import Watch
 from ..protocol.errors import TooManyConnections, TusError
-from ..protocol.model import Final, Partial, Upload
-from ..service.status import LAST_STATES, State, Status
+from ..service.status import LAST_STATES, KindName, State, Status, kind_of
 from ..service.watching import Watching
 
 # Streams of one process; each costs a look a second.
@@ -40,9 +39,7 @@ class StatusBody(BaseModel):
 
     id: str
     state: State
-    kind: Literal["whole", "partial", "final"] | None = Field(
-        description="null: its record cannot be read"
-    )
+    kind: KindName | None = Field(description="null: its record cannot be read")
     offset: int = Field(
         ge=0, description="bytes that have come; HEAD tells how many of them are stored"
     )
@@ -75,7 +72,7 @@ def fields_of(status: Status) -> dict[str, object]:
     return {
         "id": status.id,
         "state": status.state,
-        "kind": None if upload is None else _kind_of(upload),
+        "kind": None if upload is None else kind_of(upload),
         "offset": status.offset,
         "length": status.length,
         "progress": None if status.progress is None else round(status.progress, 2),
@@ -86,16 +83,6 @@ def fields_of(status: Status) -> dict[str, object]:
         "expires": None if upload is None else date_of(upload.expires_at),
         "updated": date_of(status.updated_at),
     }
-
-
-def _kind_of(upload: Upload) -> str:
-    match upload.kind:
-        case Partial():
-            return "partial"
-        case Final():
-            return "final"
-        case _:
-            return "whole"
 
 
 def date_of(seconds: float | None) -> datetime | None:

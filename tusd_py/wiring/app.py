@@ -30,6 +30,7 @@ from ..protocol.model import (
     Limits,
 )
 from ..protocol.tus1 import Tus1
+from ..service.administration import Administration
 from ..service.announce import Announcer
 from ..service.delivery import Delivery, Patience
 from ..service.filetypes import FileRules
@@ -43,7 +44,8 @@ from ..web.direct import BufferPool
 from ..web.handlers import Handlers
 from ..web.place import Surroundings
 from .access import choose_access, opened_access
-from .hooks import assemble_hooks
+from .admin import ADMIN, AdminRoom
+from .hooks import HookRoom, assemble_hooks
 from .insight import INSIGHT, Insight
 from .stores import Stores, make_stores
 
@@ -127,7 +129,20 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
 
     app = make_application(handlers, running)
     app[INSIGHT] = insight
+    app[ADMIN] = AdminRoom(settings, _administration(uploads, stores, policy, room))
     return app
+
+
+def _administration(
+    uploads: Uploads, stores: Stores, policy: Policy, room: HookRoom
+) -> Administration:
+    return Administration(
+        uploads,
+        offsets=stores.offsets,
+        data=stores.data,
+        outbox=stores.outbox if room.tells else None,
+        clock=policy.clock,
+    )
 
 
 @contextlib.asynccontextmanager

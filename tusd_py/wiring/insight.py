@@ -24,6 +24,7 @@ from ..telemetry.several import guarded, observe_all
 from ..web.admin.app import make_admin_application
 from ..web.admin.health import Health, health_routes
 from ..web.admin.metrics import metrics_routes
+from .admin import ADMIN
 from .history import open_history_room
 from .pages import dashboard_routes
 from .stores import Stores
@@ -173,7 +174,7 @@ INSIGHT: web.AppKey[Insight] = web.AppKey("insight", Insight)
 def create_admin_app(app: web.Application) -> web.Application:
     """Return the admin application that belongs to one made by `create_app`.
 
-    It has no access control: mount it where only operators can reach it, or put a middleware
-    before it.
+    Its API is guarded as the settings say, and the rest has no access control: mount it where
+    only operators can reach it, or put a middleware before it.
     """
-    return make_admin_application(app[INSIGHT].admin_routes())
+    return make_admin_application(app[ADMIN].routes(app[INSIGHT].admin_routes()))

@@ -17,6 +17,7 @@ from ..hooks.outbox_sqlite import SqliteOutbox
 from ..interfaces import DataStore, Durability, OffsetStore, Outbox
 from ..offsets.files import FileOffsets
 from .access import choose_access
+from .admin import make_guard
 from .hooks import make_transports
 
 
@@ -83,6 +84,7 @@ async def check_stores(settings: Settings) -> None:
         StoreUnavailable: a store cannot be reached, or cannot be used.
     """
     choose_access(settings, None)
+    make_guard(settings)
     make_transports(settings)
     if settings.redis_url is not None:
         from . import redis
