@@ -76,7 +76,7 @@ def test_events_are_a_list(text: str, events: tuple[HookType, ...]) -> None:
 )
 def test_mistakes_are_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     """A wrong setting ends the program with one line and exit code 2."""
-    where = ["--host", "127.0.0.1", "--port", "0", "--upload-dir", str(tmp_path)]
+    where = ["--host", "127.0.0.1", "--port", "0", "--upload-dir", str(tmp_path), "--no-pages"]
     done = tusd_py("serve", *where, *arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

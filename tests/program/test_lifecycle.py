@@ -236,7 +236,7 @@ def test_tls(tmp_path: Path) -> None:
 
 def test_log_is_json_off_a_terminal(tmp_path: Path) -> None:
     """Each line of the log is one JSON object when it does not go to a terminal."""
-    with running_server(tmp_path / "data") as server:
+    with running_server(tmp_path / "data", "--no-pages") as server:  # which may not be built
         server.stop()
         lines = server.log.read_text().splitlines()
 

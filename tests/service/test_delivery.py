@@ -184,6 +184,17 @@ async def test_a_shutdown_leaves_the_rest_for_the_next_start(post: Post) -> None
     assert entry.event == event
 
 
+async def test_what_is_due_at_the_end_is_delivered(post: Post) -> None:
+    """A server that ends right after an answer tells of it, rather than at its next start."""
+    running = asyncio.create_task(post.delivery.run())
+    await asyncio.sleep(0)
+    [event] = await post.put("a", HookType.POST_FINISH)
+    running.cancel()
+    await asyncio.wait([running])
+    await post.delivery.close(SOON_S)
+    assert post.hooks.events == [event]
+
+
 async def test_a_confirmation_wakes_the_delivery(post: Post) -> None:
     """Nobody has to wait for a poll."""
     running = asyncio.create_task(post.delivery.run())

@@ -57,12 +57,15 @@ class Delivery:
         self._patience = patience
         self._observe = observe
         self._running: set[asyncio.Task[None]] = set()
+        self._starting: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
         """Deliver for ever."""
         while True:
             try:
-                if not await self.start_due():
+                # Not to be cancelled half-way: what was leased and not begun would have to wait.
+                self._starting = asyncio.create_task(self.start_due(), name="start deliveries")
+                if not await asyncio.shield(self._starting):
                     await self._outbox.wait(_LONGEST_WAIT_S)
             except TusError:
                 _log.warning("OutboxError", exc_info=True)
@@ -82,9 +85,16 @@ class Delivery:
         return bool(due)
 
     async def close(self, timeout_s: float) -> None:
-        """Let running deliveries end; those that do not in time are made again later."""
+        """Let what is due be delivered; what is not in time is delivered again later."""
+        began = asyncio.get_running_loop().time()
+        with contextlib.suppress(TimeoutError, TusError):
+            async with asyncio.timeout(timeout_s):
+                if self._starting is not None:
+                    await self._starting
+                await self.start_due()
+        left_s = began + timeout_s - asyncio.get_running_loop().time()
         if self._running:
-            await asyncio.wait(self._running, timeout=timeout_s)
+            await asyncio.wait(self._running, timeout=max(0.0, left_s))
         for task in self._running:
             task.cancel()
         if self._running:
