@@ -16,9 +16,11 @@ from .interfaces import (
     Operation,
     RequestInfo,
     ResponseChange,
+    UploadLimits,
 )
 from .protocol.errors import Forbidden, Unauthorized, UploadNotFound, UploadRejected
 from .protocol.model import Upload, UploadId
+from .protocol.quota import Quota
 from .web.app import UPLOADS
 from .wiring import Stores, create_app
 from .wiring.insight import create_admin_app
@@ -39,6 +41,7 @@ __all__ = [
     "Hooks",
     "Operation",
     "PythonHooks",
+    "Quota",
     "RequestInfo",
     "ResponseChange",
     "Settings",
@@ -47,6 +50,7 @@ __all__ = [
     "Unauthorized",
     "Upload",
     "UploadId",
+    "UploadLimits",
     "UploadNotFound",
     "UploadRejected",
     "__version__",

@@ -13,6 +13,7 @@ from tusd_py.access.jwt import JwtRules, JwtTokens
 from tusd_py.access.keys import FileKeys, KeySet, PublicKey, Secret
 from tusd_py.interfaces import Grant, Operation
 from tusd_py.protocol.errors import Unauthorized
+from tusd_py.protocol.quota import Quota
 
 from .making import SECRET, ec_key, ed_key, jwk, jwks, pem, rsa_key, token
 
@@ -237,3 +238,25 @@ async def test_a_secret_is_as_long_as_its_hash(tmp_path: Path) -> None:
     """RFC 7518, 3.2: 32 bytes are enough for HS256 and too few for HS512."""
     check = with_secret(tmp_path, JwtRules(algorithms=("HS512",)))
     assert await refusal(check, token("x" * 64, "HS512")) == "the token is not accepted"
+
+
+QUOTA = JwtRules(algorithms=("HS256",), quota_claim="limits")
+
+
+async def test_limits_of_the_owner(tmp_path: Path) -> None:
+    """An object of them, if the rules name the claim; 0 is as little as can be."""
+    limits = {"open_uploads": 0, "bytes_per_second": 7, "upload_bytes_per_second": 3}
+    text = token(limits=limits)
+    assert await with_secret(tmp_path, QUOTA).grant(text, Operation.CREATE) == Grant(
+        owner="anna", quota=Quota(open_uploads=0, bytes_per_second=7), bytes_per_second=3
+    )
+    assert await with_secret(tmp_path).grant(text, Operation.CREATE) == ANNA
+
+
+@pytest.mark.parametrize(
+    "limits", [5, [], {"uploads": 5}, {"open_uploads": "5"}, {"bytes_per_second": 0}]
+)
+async def test_limits_that_are_none(tmp_path: Path, limits: object) -> None:
+    """A name that nobody knows may be meant to be a limit, so nothing is granted."""
+    text = token(limits=limits)
+    assert "object of limits" in await refusal(with_secret(tmp_path, QUOTA), text)

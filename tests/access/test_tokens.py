@@ -12,6 +12,7 @@ import pytest
 from tusd_py.access.tokens import FileTokens, parse_tokens
 from tusd_py.access.watched import WatchedFile
 from tusd_py.interfaces import Grant, Operation
+from tusd_py.protocol.quota import Quota
 
 from .making import Clock
 
@@ -107,3 +108,21 @@ def test_at_the_start_a_file_has_to_be_good(tmp_path: Path, content: bytes | Non
         path.write_bytes(content)
     with pytest.raises((OSError, ValueError)):
         WatchedFile(path, int)
+
+
+def test_limits_of_the_owner() -> None:
+    """Beside the token, sizes with or without a unit."""
+    content = f"""[[token]]
+owner = "a"
+token = "{LONG}"
+open_uploads = 0
+total_bytes = "2 MiB"
+uploads_per_minute = 3
+bytes_per_second = 4096
+upload_bytes_per_second = "1KiB"
+"""
+    (grant,) = parse_tokens(content.encode()).values()
+    assert grant.quota == Quota(
+        open_uploads=0, total_bytes=2 * 1024 * 1024, uploads_per_minute=3, bytes_per_second=4096
+    )
+    assert grant.bytes_per_second == 1024

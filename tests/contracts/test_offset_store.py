@@ -10,6 +10,7 @@ import pytest
 from tusd_py.protocol.errors import ClaimLost, UploadExists, UploadNotFound
 from tusd_py.protocol.metadata import parse_metadata
 from tusd_py.protocol.model import Final, Partial, Upload, UploadId
+from tusd_py.protocol.quota import Quota
 
 from .conftest import ID, SOON_S, OffsetsHarness, add
 
@@ -34,6 +35,8 @@ async def test_what_was_added_is_got(offsets: OffsetsHarness) -> None:
             types=("video/*", "image/png"),
             digests={"sha256": bytes(range(32)), "crc32": b"\x00\x01\x02\x03"},
             failed="ERR_CHECKSUM_MISMATCH",
+            quota=Quota(open_uploads=2, bytes_per_second=7),
+            bytes_per_second=5,
         ),
     )
     assert await offsets.store.get(ID) == upload

@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 
 from tests.support.hooks import EVENT_ID, UPLOAD, event
 from tusd_py.hooks.payload import HookError, format_payload, parse_reply
-from tusd_py.interfaces import HookReply, HookType, Operation, RequestInfo, ResponseChange
+from tusd_py.interfaces import (
+    HookReply,
+    HookType,
+    Operation,
+    RequestInfo,
+    ResponseChange,
+    UploadLimits,
+)
 from tusd_py.protocol.metadata import Metadata, format_metadata
 from tusd_py.protocol.model import Final, Partial, Upload, UploadId
+from tusd_py.protocol.quota import Quota
 
 # What tusd v2 writes into the standard input of a command, byte for byte.
 TUSD_PRE_CREATE = (
@@ -272,3 +280,28 @@ def test_every_payload_is_one_line_of_json(
     assert told["Upload"]["MetaData"] == {
         k: v.decode(errors="replace") for k, v in metadata.items()
     }
+
+
+def test_limits_for_an_upload_and_its_owner() -> None:
+    """Keys of ours, all of them optional."""
+    reply = parse_reply(
+        HookType.PRE_CREATE,
+        b'{"Limits":{"MaxSize":5,"BytesPerSecond":7,"OwnerOpenUploads":0,"OwnerTotalBytes":9,'
+        b'"OwnerUploadsPerMinute":3,"OwnerBytesPerSecond":8}}',
+    )
+    assert reply == HookReply(
+        limits=UploadLimits(
+            max_size=5,
+            bytes_per_second=7,
+            quota=Quota(open_uploads=0, total_bytes=9, uploads_per_minute=3, bytes_per_second=8),
+        )
+    )
+    some = parse_reply(HookType.PRE_CREATE, b'{"limits":{"maxsize":5,"BytesPerSecond":null}}')
+    assert some == HookReply(limits=UploadLimits(max_size=5))
+
+
+@pytest.mark.parametrize("limits", ['"x"', '{"MaxSize":-1}', '{"BytesPerSecond":0}'])
+def test_limits_that_are_none(limits: str) -> None:
+    """A hook that means a limit and does not say which is at fault."""
+    with pytest.raises(HookError):
+        parse_reply(HookType.PRE_CREATE, f'{{"Limits":{limits}}}'.encode())

@@ -49,6 +49,7 @@ from tusd_py.protocol.model import (
     UploadId,
     Whole,
 )
+from tusd_py.quotas.memory import MemoryLedger
 from tusd_py.redis_client.address import RedisAddress, RedisOptions
 from tusd_py.service.announce import Announcer
 from tusd_py.service.janitor import Janitor
@@ -133,6 +134,7 @@ class Driver:
             policy,
             hooks=hooks,
             announcer=self._announcer,
+            ledger=MemoryLedger(),
             authorize=_authorize,
         )
         self._janitor = Janitor(

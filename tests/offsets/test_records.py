@@ -15,6 +15,7 @@ from tusd_py.offsets.records import OUR_KEY, VERSION, Record, format_record, par
 from tusd_py.protocol.errors import UploadDamaged
 from tusd_py.protocol.metadata import Metadata, parse_metadata
 from tusd_py.protocol.model import LARGEST_SIZE, Final, Partial, Upload, UploadId, Whole
+from tusd_py.protocol.quota import Quota
 
 ID = UploadId("0123456789abcdef0123456789abcdef")
 STORAGE = {"InfoPath": f"/up/{ID}.info", "Path": f"/up/{ID}", "Type": "filestore"}
@@ -95,6 +96,7 @@ def test_metadata_that_is_not_text_stays_readable() -> None:
 
 
 _IDS = st.from_regex(r"[A-Za-z0-9_]{1,20}(/[A-Za-z0-9_]{1,20})?", fullmatch=True).map(UploadId)
+_LIMITS = st.none() | st.integers(0, LARGEST_SIZE)
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 _TIMES = st.none() | st.floats(0, 1e11)
 _METADATA = st.dictionaries(
@@ -133,6 +135,8 @@ def records(draw: st.DrawFn) -> Record:
         types=draw(st.none() | st.lists(_TEXT, max_size=3).map(tuple)),
         digests=draw(st.dictionaries(_TEXT, st.binary(max_size=8), max_size=2)),
         failed=draw(st.none() | _TEXT),
+        quota=draw(st.none() | st.builds(Quota, open_uploads=_LIMITS, total_bytes=_LIMITS)),
+        bytes_per_second=draw(_LIMITS),
     )
     return Record(
         upload=upload,
@@ -224,6 +228,9 @@ FOREIGN = {
     "a header as a number": encode_ours(UploadMetadata=5),
     "a largest size as text": encode_ours(MaxSize="5"),
     "types that are one text": encode_ours(Types="video/*"),
+    "a quota that is a list": encode_ours(Quota=[1]),
+    "a quota with a name that is none": encode_ours(Quota={"open": 1}),
+    "a quota that is less than nothing": encode_ours(Quota={"open_uploads": -1}),
     "types that are numbers": encode_ours(Types=[1]),
     "more bytes than the length": encode(Offset=11, **{OUR_KEY: {"Version": VERSION}}),
 }

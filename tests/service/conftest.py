@@ -20,6 +20,7 @@ from tusd_py.interfaces import (
     HookEvent,
     HookReply,
     HookType,
+    Ledger,
     OffsetStore,
     RequestInfo,
 )
@@ -41,10 +42,11 @@ from tusd_py.protocol.model import (
     UploadId,
     Whole,
 )
+from tusd_py.quotas.memory import MemoryLedger
 from tusd_py.service.access import allow_all
 from tusd_py.service.announce import Announcer
 from tusd_py.service.filetypes import FileRules
-from tusd_py.service.policy import Policy
+from tusd_py.service.policy import Bounds, Policy
 from tusd_py.service.uploads import Uploads
 
 REQUEST = RequestInfo(method="PATCH", uri="/files/", remote="127.0.0.1", headers={})
@@ -139,6 +141,8 @@ class House:
         files: FileRules | None = None,
         digests: DigestRules | None = None,
         digest_wait_s: float = SOON_S,
+        bounds: Bounds | None = None,
+        ledger: Ledger | None = None,
         acquire_lock_timeout_s: float = SOON_S,
         assembly_wait_s: float = SOON_S,
         progress_interval_s: float = 1.0,
@@ -155,6 +159,7 @@ class House:
             files=files or FileRules(),
             digests=digests or DigestRules(),
             digest_wait_s=digest_wait_s,
+            bounds=bounds or Bounds(),
             acquire_lock_timeout_s=acquire_lock_timeout_s,
             assembly_wait_s=assembly_wait_s,
             progress_interval_s=progress_interval_s,
@@ -162,6 +167,7 @@ class House:
             new_id=lambda: UploadId(f"upload-{next(ids)}"),
         )
         self.outbox = NotingOutbox(self.hooks)
+        self.ledger = MemoryLedger() if ledger is None else ledger
         self.noted: list[Occurrence] = []
         self.uploads = Uploads(
             self.offsets,
@@ -169,6 +175,7 @@ class House:
             self.policy,
             hooks=self.hooks,
             announcer=Announcer(self.hooks, self.outbox, self.policy.clock),
+            ledger=self.ledger,
             authorize=authorize,
             observe=self.noted.append,
         )

@@ -50,6 +50,9 @@ class ScriptedBody:
             self._end = why
             self._changed.set()
 
+    def in_pieces(self) -> None:
+        """See `Body.in_pieces`; chunks are as the test made them."""
+
     def trailers(self) -> Mapping[str, str] | None:
         return self._trailers if self._end is BodyEnd.COMPLETE else None
 

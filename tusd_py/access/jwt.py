@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import jwt
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
@@ -14,6 +14,7 @@ from ..interfaces import Grant, Operation
 from ..protocol.model import LARGEST_SIZE
 from .bearer import refused
 from .keys import Keys
+from .limits import LIMITS, RATES, with_limits
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class JwtRules:
         owner_claim: on whose behalf the bearer acts; a token without it is refused.
         max_size_claim: the most bytes an upload may have, if the token says so.
         types_claim: the types it may be of, a list of globs, if the token says so.
+        quota_claim: what the owner may have and do, if the token says so; None: it does not count.
     """
 
     algorithms: tuple[str, ...]
@@ -45,6 +47,7 @@ class JwtRules:
     owner_claim: str = "sub"
     max_size_claim: str = "upload_max_size"
     types_claim: str = "upload_types"
+    quota_claim: str | None = None
 
 
 class JwtTokens:
@@ -120,11 +123,25 @@ class JwtTokens:
         types = claims.get(rules.types_claim)
         if types is not None and not _are_texts(types):
             raise refused(f"the claim {rules.types_claim} must be a list of types")
-        return Grant(owner=owner, max_size=max_size, types=None if types is None else tuple(types))
+        grant = Grant(owner=owner, max_size=max_size, types=None if types is None else tuple(types))
+        limits = None if rules.quota_claim is None else claims.get(rules.quota_claim)
+        if limits is None:
+            return grant
+        if not _are_limits(limits):
+            raise refused(f"the claim {rules.quota_claim} must be an object of limits")
+        return with_limits(grant, limits)
 
 
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SIZE
+
+
+def _are_limits(value: object) -> TypeGuard[Mapping[str, int]]:
+    """Whether it is an object; a name that nobody knows might be meant to be a limit."""
+    return isinstance(value, dict) and all(
+        name in LIMITS and _is_size(limit) and (limit > 0 or name not in RATES)
+        for name, limit in value.items()
+    )
 
 
 def _are_texts(value: object) -> bool:

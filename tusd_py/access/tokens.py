@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from ..interfaces import Grant, Operation
+from .limits import LIMITS, with_limits
 from .watched import WatchedFile
 
 # A token is all that stands between an upload and the rest of the world.
@@ -29,6 +30,11 @@ class _Entry(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     max_size: Annotated[ByteSize, Field(gt=0)] | None = None
     types: tuple[str, ...] | None = None
+    open_uploads: Annotated[int, Field(ge=0)] | None = None
+    total_bytes: Annotated[ByteSize, Field(ge=0)] | None = None
+    uploads_per_minute: Annotated[int, Field(ge=0)] | None = None
+    bytes_per_second: Annotated[ByteSize, Field(gt=0)] | None = None
+    upload_bytes_per_second: Annotated[ByteSize, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -43,7 +49,10 @@ class _Entry(BaseModel):
     @property
     def grant(self) -> Grant:
         max_size = None if self.max_size is None else int(self.max_size)
-        return Grant(owner=self.owner, max_size=max_size, types=self.types)
+        grant = Grant(owner=self.owner, max_size=max_size, types=self.types)
+        given = {name: getattr(self, name) for name in LIMITS}
+        limits = {name: int(limit) for name, limit in given.items() if limit is not None}
+        return with_limits(grant, limits)
 
 
 class _File(BaseModel):
@@ -54,6 +63,8 @@ class _File(BaseModel):
 
 def parse_tokens(content: bytes) -> Tokens:
     """Parse ``[[token]]`` tables: ``owner``, ``token`` or ``sha256``, ``max_size``, ``types``.
+
+    And any of `LIMITS`, which are the owner's.
 
     Raises:
         ValueError: something is wrong; the message repeats nothing of a token.

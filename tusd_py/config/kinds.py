@@ -84,6 +84,7 @@ def _parse_address(value: object) -> object:
 Seconds = Annotated[
     float, BeforeValidator(_parse_duration), Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
 ]
+Count = Annotated[int, Field(ge=0)]
 Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
 Algorithms = Annotated[Names, AfterValidator(_check_algorithms)]

@@ -18,13 +18,14 @@ from pydantic import (
 )
 
 from ..interfaces import Durability, HookType
-from .kinds import Address, Algorithms, DigestKeys, HookNames, Mode, Names, Networks, Seconds
+from .kinds import Address, Algorithms, Count, DigestKeys, HookNames, Mode, Names, Networks, Seconds
 
 _HMAC = ("HS256", "HS384", "HS512")
 _SIGNATURES = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
+_NONE = ByteSize(0)
 _ANY_ORIGIN = "https://anybody.invalid"
 
 
@@ -136,6 +137,9 @@ class Settings(BaseModel):
     auth_jwt_types_claim: str = Field(
         "upload_types", description="claim that lists the types allowed, if it is there"
     )
+    auth_jwt_quota_claim: str | None = Field(
+        None, description="claim with the limits of the owner, an object, if it is there"
+    )
 
     allowed_types: Names = Field(
         (),
@@ -159,6 +163,20 @@ class Settings(BaseModel):
 
     max_size: ByteSize = Field(
         ByteSize(0), title="Limits", description="largest upload, such as 10GiB; 0: no limit"
+    )
+    max_open_uploads: Count = Field(0, description="most unfinished uploads of all; 0: no limit")
+    max_total_bytes: ByteSize = Field(_NONE, description="most bytes of all uploads; 0: no limit")
+    max_uploads_per_minute: Count = Field(0, description="most new uploads a minute; 0: no limit")
+    max_bytes_per_second: ByteSize = Field(_NONE, description="rate of all bodies; 0: no limit")
+    owner_max_open_uploads: Count = Field(0, description="most unfinished uploads of an owner")
+    owner_max_total_bytes: ByteSize = Field(_NONE, description="most bytes of an owner")
+    owner_max_uploads_per_minute: Count = Field(0, description="most new ones of an owner")
+    owner_max_bytes_per_second: ByteSize = Field(_NONE, description="rate of an owner's bodies")
+    upload_max_bytes_per_second: ByteSize = Field(_NONE, description="rate of one upload")
+    min_free_space: ByteSize = Field(_NONE, description="bytes that stay free on the volume")
+    count_uploads: bool = Field(
+        False,
+        description="count uploads though none of these limits them, because tokens or hooks do",
     )
     max_parts: int = Field(1000, ge=1, description="most partial uploads in one concatenation")
     network_timeout: Seconds = Field(

@@ -1,7 +1,8 @@
 """What hooks are sent and what they answer: tusd's JSON to the letter, and a few keys more.
 
 tusd's own keys never change meaning. Ours are ``Event.ID``, ``Event.Time``, ``Event.Operation``,
-``Event.Cause``, ``Event.Upload.Owner`` and ``Event.Upload.Digests``; in replies ``RejectAccess``.
+``Event.Cause``, ``Event.Upload.Owner`` and ``Event.Upload.Digests``; in replies ``RejectAccess``
+and ``Limits``.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..interfaces import HookEvent, HookReply, HookType, RequestInfo, ResponseChange
-from ..protocol.model import Final, Partial, Upload
+from ..interfaces import HookEvent, HookReply, HookType, RequestInfo, ResponseChange, UploadLimits
+from ..protocol.model import LARGEST_SIZE, Final, Partial, Upload
+from ..protocol.quota import NO_QUOTA, Quota
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -128,6 +130,19 @@ class _Changes(_Loose):
     storage: _Storage = _Storage()
 
 
+_Limit = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
+_Rate = Annotated[int, Field(gt=0, le=LARGEST_SIZE)]
+
+
+class _Limits(_Loose):
+    maxsize: _Limit | None = None
+    bytespersecond: _Rate | None = None
+    owneropenuploads: _Limit | None = None
+    ownertotalbytes: _Limit | None = None
+    owneruploadsperminute: _Limit | None = None
+    ownerbytespersecond: _Rate | None = None
+
+
 class _Reply(_Loose):
     httpresponse: _Response = _Response()
     rejectupload: bool = False
@@ -135,6 +150,7 @@ class _Reply(_Loose):
     rejectaccess: bool = False
     stopupload: bool = False
     changefileinfo: _Changes = _Changes()
+    limits: _Limits | None = None
 
 
 def parse_reply(event: HookType, content: bytes) -> HookReply:
@@ -155,8 +171,23 @@ def parse_reply(event: HookType, content: bytes) -> HookReply:
         metadata=changes.metadata,
         storage_path=changes.storage.path or None,
         reject=_rejects(event, reply),
+        limits=None if reply.limits is None else _limits(reply.limits),
         stop=reply.stopupload,
         response=_response(reply.httpresponse),
+    )
+
+
+def _limits(limits: _Limits) -> UploadLimits:
+    quota = Quota(
+        open_uploads=limits.owneropenuploads,
+        total_bytes=limits.ownertotalbytes,
+        uploads_per_minute=limits.owneruploadsperminute,
+        bytes_per_second=limits.ownerbytespersecond,
+    )
+    return UploadLimits(
+        max_size=limits.maxsize,
+        bytes_per_second=limits.bytespersecond,
+        quota=None if quota == NO_QUOTA else quota,
     )
 
 

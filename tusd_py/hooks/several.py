@@ -86,5 +86,6 @@ def _merged(first: HookReply, second: HookReply) -> HookReply:
         id=first.id if second.id is None else second.id,
         metadata=first.metadata if second.metadata is None else second.metadata,
         storage_path=first.storage_path if second.storage_path is None else second.storage_path,
+        limits=second.limits or first.limits,
         response=response or first.response,
     )

@@ -15,19 +15,23 @@ from .application import (
     RequestInfo,
     ResponseChange,
     ResponseChanges,
+    UploadLimits,
     new_event_id,
 )
 from .bodies import Body, BodyEnd
 from .outbox import Entry, EventState, Outbox
+from .quotas import Account, Counts, Ledger
 from .stores import AppendSession, Claim, DataStore, Durability, Listed, OffsetStore
 
 __all__ = [
     "Access",
+    "Account",
     "AppendSession",
     "Authorize",
     "Body",
     "BodyEnd",
     "Claim",
+    "Counts",
     "DataStore",
     "Durability",
     "Entry",
@@ -37,6 +41,7 @@ __all__ = [
     "HookReply",
     "HookType",
     "Hooks",
+    "Ledger",
     "Listed",
     "OffsetStore",
     "Operation",
@@ -44,5 +49,6 @@ __all__ = [
     "RequestInfo",
     "ResponseChange",
     "ResponseChanges",
+    "UploadLimits",
     "new_event_id",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ..protocol.model import Upload
+from ..protocol.quota import Quota
 
 # --- who may do what ----------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class Grant:
     owner: str | None = None  # None: nobody in particular
     max_size: int | None = None  # bytes of one upload; None: no limit but the server's
     types: tuple[str, ...] | None = None  # globs such as "video/*"; None: what the server allows
+    quota: Quota | None = None  # of this owner; None: what the server allows each of them
+    bytes_per_second: int | None = None  # of one upload; None: what the server allows
 
 
 Authorize = Callable[[Access], Awaitable[Grant | str | None]]
@@ -142,12 +145,22 @@ class HookEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLimits:
+    """What a hook limits a new upload to; None: as it is."""
+
+    max_size: int | None = None  # bytes
+    bytes_per_second: int | None = None
+    quota: Quota | None = None  # of its owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookReply:
     """What a hook wants changed."""
 
     id: str | None = None  # pre-create: use this id instead
     metadata: Mapping[str, str] | None = None  # pre-create: replace the metadata
     storage_path: str | None = None  # pre-create: where below the directory the bytes go
+    limits: UploadLimits | None = None  # pre-create: for this upload, and its owner
     reject: bool = False  # any pre- hook: refuse
     stop: bool = False  # post-receive: end the upload and remove it
     response: ResponseChange | None = None

@@ -40,5 +40,8 @@ class Body(Protocol):
     def stop(self, why: BodyEnd) -> None:
         """End the body now, from outside; a waiting `read` returns. Later calls do nothing."""
 
+    def in_pieces(self) -> None:
+        """Have `read` return little at a time: its caller will take long over each piece."""
+
     def trailers(self) -> Mapping[str, str] | None:
         """Trailer fields behind a complete body by lower-case name; None if not to be had."""

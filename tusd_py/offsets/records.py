@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 from ..protocol.errors import InvalidMetadata, UploadDamaged
 from ..protocol.metadata import NO_METADATA, Metadata, format_metadata
 from ..protocol.model import Final, Kind, Partial, Upload, UploadId, Whole, parse_upload_id
+from ..protocol.quota import Quota
 
 OUR_KEY = "TusdPy"
 VERSION = 1
@@ -76,9 +77,11 @@ def format_record(record: Record) -> bytes:
     rare = {
         "MaxSize": upload.max_size,
         "Types": upload.types,
-        "Fence": record.fence,
         "Digests": {name: value.hex() for name, value in upload.digests.items()} or None,
         "Failed": upload.failed,
+        "Quota": None if upload.quota is None else asdict(upload.quota),
+        "BytesPerSecond": upload.bytes_per_second,
+        "Fence": record.fence,
     }
     fields = {
         "ID": upload.id,
@@ -144,6 +147,8 @@ def _parse(fields: Mapping[str, Any]) -> Record:
         types=_types(own.get("Types")),
         digests={name: bytes.fromhex(text) for name, text in (own.get("Digests") or {}).items()},
         failed=_text(own.get("Failed")),
+        quota=_quota(own.get("Quota")),
+        bytes_per_second=_size_or_none(own.get("BytesPerSecond")),
     )
     return Record(
         upload=upload,
@@ -200,6 +205,14 @@ def _types(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not all(isinstance(glob, str) for glob in value):
         raise ValueError("not a list of types")
     return tuple(value)
+
+
+def _quota(value: object) -> Quota | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("not a quota")  # noqa: TRY004 - as all that is wrong in a record
+    return Quota(**{name: _size_or_none(limit) for name, limit in value.items()})
 
 
 def _text(value: object) -> str | None:

@@ -12,6 +12,7 @@ from typing import Final as Constant
 from typing import NewType
 
 from .metadata import NO_METADATA, Metadata
+from .quota import Quota
 
 UploadId = NewType("UploadId", str)
 """An id that `parse_upload_id` has accepted: safe as a path below the upload directory."""
@@ -100,6 +101,8 @@ class Upload:
     types: tuple[str, ...] | None = None  # granted likewise: globs such as "video/*"
     digests: Mapping[str, bytes] = field(default_factory=dict)  # of all bytes, by algorithm
     failed: str | None = None  # code of the error for which it will never be finished
+    quota: Quota | None = None  # granted likewise: what its owner may have and do
+    bytes_per_second: int | None = None  # granted likewise, for this upload
 
     @property
     def complete(self) -> bool:

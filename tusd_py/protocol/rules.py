@@ -67,6 +67,18 @@ def plan_create(
     return renew_expiry(upload, limits, now)
 
 
+def check_size(upload: Upload, body_length: int | None, limits: Limits) -> None:
+    """Check a new upload once more, after the application has limited it.
+
+    Raises:
+        MaxSizeExceeded, UploadSizeExceeded
+    """
+    limits = limits.capped(upload.max_size)
+    if upload.length is not None and upload.length > limits.size_ceiling:
+        raise MaxSizeExceeded(limits.size_ceiling)
+    _check_body_fits(upload, body_length, limits)
+
+
 def plan_final(
     final: Upload,
     parts: Sequence[Upload],

@@ -13,6 +13,7 @@ from ..protocol.errors import (
     ClaimLost,
     FileTypeNotAllowed,
     MaxSizeExceeded,
+    QuotaExceeded,
     TusError,
     UploadDamaged,
     UploadLocked,
@@ -51,6 +52,7 @@ class Assembly:
         self._custody = Custody(data)
         self._completion = completion
         self._keeping = keeping
+        self._accounts = keeping.bounded.accounts
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[UploadId, asyncio.Task[Upload]] = {}
         self._waiting: dict[UploadId, set[UploadId]] = {}  # part -> finals made of it
@@ -127,12 +129,14 @@ class Assembly:
                 return final  # clients were told that it is gone
             parts = await self._parts_of(final.id, final.kind)
             try:
-                if plan_join(final, parts, limits=self._keeping.limits) is None:
+                joint = plan_join(final, parts, limits=self._keeping.limits)
+                if joint is None:
                     return final
                 await self._keeping.types.check_joined(final, parts)
-            except (MaxSizeExceeded, FileTypeNotAllowed):
-                await self._data.delete(final)  # there is nothing that it could wait for
-                await claim.remove()
+                if final.length is None:  # its parts have only now told it
+                    await self._accounts.grow(final, joint)
+            except (MaxSizeExceeded, QuotaExceeded, FileTypeNotAllowed):
+                await self._forget(claim)  # there is nothing that it could wait for
                 raise
             await self._custody.secure(claim)
             try:
@@ -162,11 +166,15 @@ class Assembly:
                 self._waiting.pop(part.id, None)
         return parts
 
+    async def _forget(self, claim: Claim) -> None:
+        await self._data.delete(claim.upload)
+        await claim.remove()
+        await self._accounts.left(claim.upload.id)
+
     async def _remove(self, final_id: UploadId) -> None:
         try:
             async with self._offsets.claim(final_id, timeout_s=_REMOVE_TIMEOUT_S) as claim:
-                await self._data.delete(claim.upload)
-                await claim.remove()
+                await self._forget(claim)
         except TusError:
             _log.warning("AssemblyRemoveError", extra={"id": final_id}, exc_info=True)
 

@@ -88,7 +88,10 @@ class Completion:
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))
             raise
         finished = self._finished(upload)
-        async with self._announcer.around(request, (HookType.POST_FINISH, finished)):
+        async with (
+            self._announcer.around(request, (HookType.POST_FINISH, finished)),
+            self._keeping.bounded.accounts.finishing(claim.upload, finished),
+        ):
             await claim.save(finished, durable=self._durable, release=release)
         self.note(finished)
 

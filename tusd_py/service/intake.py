@@ -87,8 +87,9 @@ class Intake:
         if head.length is None or head.length > WHOLE_BYTES or head.length != new.length:
             return None, body
         content = b""
-        with self._stoppable(body):
-            while chunk := await body.read():
+        slowed = self._keeping.bounded.whole(new, body)
+        with self._stoppable(slowed):
+            while chunk := await slowed.read():
                 content += chunk
         if body.end is not BodyEnd.COMPLETE:
             return None, _ReadAhead(content, body)
@@ -112,6 +113,12 @@ class Intake:
         """
         if head.length == 0 and head.checksum is None and plan.upload == claim.upload:
             return  # without a byte, or a length, there is nothing to keep
+        async with self._keeping.bounded.around(claim, plan.upload, head, body) as bounded:
+            await self._receive(claim, plan, head, bounded, request)
+
+    async def _receive(
+        self, claim: Claim, plan: AppendPlan, head: BodyHead, body: Body, request: RequestInfo
+    ) -> None:
         verifier = None if head.checksum is None else Verifier(head.checksum)
         try:
             judged = await self._keeping.types.watch(plan.upload, body)
@@ -235,6 +242,9 @@ class _ReadAhead:
 
     def stop(self, why: BodyEnd) -> None:
         self._body.stop(why)
+
+    def in_pieces(self) -> None:
+        self._body.in_pieces()
 
     def trailers(self) -> Mapping[str, str] | None:
         return self._body.trailers()

@@ -9,7 +9,7 @@ from ..interfaces import DataStore, Grant, Operation, RequestInfo
 from ..protocol.commands import Create
 from ..protocol.errors import InternalError
 from ..protocol.model import Final, Upload
-from ..protocol.rules import plan_create, plan_final
+from ..protocol.rules import check_size, plan_create, plan_final
 from .access import Gate
 from .asking import Asker
 from .policy import Policy
@@ -41,7 +41,13 @@ class Planner:
             limits=self._policy.limits.capped(grant.max_size),
             now=self._policy.clock(),
         )
-        upload = replace(upload, max_size=grant.max_size, types=grant.types)
+        upload = replace(
+            upload,
+            max_size=grant.max_size,
+            types=grant.types,
+            quota=grant.quota,
+            bytes_per_second=grant.bytes_per_second,
+        )
         if isinstance(upload.kind, Final):
             upload = plan_final(
                 upload,
@@ -50,7 +56,10 @@ class Planner:
                 capabilities=self._policy.capabilities,
                 now=self._policy.clock(),
             )
+        await self._keeping.bounded.space.check(upload.length or 0)
         upload, path = await self._asker.before_create(upload, request)
+        body_length = None if create.body is None else create.body.length
+        check_size(upload, body_length, self._policy.limits)
         self._keeping.types.check_declared(upload)
         self._keeping.digests.check_declared(upload)
         try:

@@ -118,5 +118,8 @@ class _CountedBody:
     def stop(self, why: BodyEnd) -> None:
         self._body.stop(why)
 
+    def in_pieces(self) -> None:
+        self._body.in_pieces()
+
     def trailers(self) -> Mapping[str, str] | None:
         return self._body.trailers()

@@ -8,14 +8,18 @@ from collections.abc import AsyncIterator
 from ..interfaces import Claim, DataStore, HookType, RequestInfo, occurrences
 from ..interfaces.occurrences import Observe
 from ..protocol.errors import FileTypeNotAllowed
+from .accounts import Accounts
 from .announce import Announcer
 
 
 class Removal:
     """What is left of an upload is nothing, in whatever order things fail."""
 
-    def __init__(self, data: DataStore, announcer: Announcer, observe: Observe) -> None:
+    def __init__(
+        self, data: DataStore, announcer: Announcer, accounts: Accounts, observe: Observe
+    ) -> None:
         self._data = data
+        self._accounts = accounts
         self._announcer = announcer
         self._observe = observe
 
@@ -35,6 +39,7 @@ class Removal:
         # removes it; bytes without a record would stay for ever.
         await self._data.delete(claim.upload)
         await claim.remove()
+        await self._accounts.left(claim.upload.id)
 
     @contextlib.asynccontextmanager
     async def of_unwanted(self, claim: Claim, request: RequestInfo | None) -> AsyncIterator[None]:

@@ -6,10 +6,11 @@ import logging
 import re
 from dataclasses import replace
 
-from ..interfaces import HookReply, ResponseChange
+from ..interfaces import HookReply, ResponseChange, UploadLimits
 from ..protocol.errors import InternalError, InvalidMetadata
 from ..protocol.metadata import format_metadata
 from ..protocol.model import Upload, parse_upload_id
+from ..protocol.quota import NO_QUOTA
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ def apply_reply(upload: Upload, reply: HookReply) -> Upload:
         if upload_id is None:
             raise InternalError
         upload = replace(upload, id=upload_id)
+    if reply.limits is not None:
+        upload = _limited(upload, reply.limits)
     if reply.metadata is not None:
         pairs = {key: value.encode() for key, value in reply.metadata.items()}
         try:
@@ -43,6 +46,20 @@ def apply_reply(upload: Upload, reply: HookReply) -> Upload:
         except InvalidMetadata as error:
             raise InternalError from error  # the hook's fault, not the client's
     return upload
+
+
+def _limited(upload: Upload, limits: UploadLimits) -> Upload:
+    """Return the upload with limits of a hook: a size only ever shrinks."""
+    sizes = [size for size in (upload.max_size, limits.max_size) if size is not None]
+    quota = upload.quota
+    if limits.quota is not None:
+        quota = limits.quota.over(upload.quota or NO_QUOTA)
+    return replace(
+        upload,
+        max_size=min(sizes, default=None),
+        quota=quota,
+        bytes_per_second=limits.bytes_per_second or upload.bytes_per_second,
+    )
 
 
 def checked_response(change: ResponseChange, *, refused: bool) -> ResponseChange:

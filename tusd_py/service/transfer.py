@@ -22,6 +22,7 @@ from ..protocol.errors import (
 )
 from ..protocol.model import Limits, Upload
 from ..protocol.rules import AppendPlan, settle_append, too_long
+from .bounds import Bounded
 from .digests import FileDigests
 from .filetypes import FileTypes
 
@@ -41,6 +42,7 @@ class Keeping:
     clock: Callable[[], float]
     types: FileTypes
     digests: FileDigests
+    bounded: Bounded
     observe: Observe = ignore
 
     def settle(self, plan: AppendPlan, stored: int, *, synced: int) -> Upload:

@@ -18,6 +18,7 @@ from ..interfaces import (
     Durability,
     Hooks,
     HookType,
+    Ledger,
     OffsetStore,
     Operation,
     RequestInfo,
@@ -57,9 +58,11 @@ from ..protocol.rules import (
     plan_terminate,
 )
 from .access import Gate, allow_all
+from .accounts import Accounts
 from .announce import Announcer
 from .asking import Asker
 from .assembly import Assembly
+from .bounds import Bounded, Space
 from .claims import Claims
 from .completion import Completion
 from .custody import Custody
@@ -71,6 +74,7 @@ from .planning import Planner
 from .policy import Policy
 from .progress import Progress
 from .removal import Removal
+from .throttle import Throttle
 from .transfer import Keeping
 from .watching import Watching
 
@@ -84,6 +88,7 @@ class Uploads:
         policy: limits, durability and the like.
         hooks: what the application is asked.
         announcer: how it is told.
+        ledger: where uploads are counted, for limits.
         observe: takes note of what happens.
         authorize: who may do what.
     """
@@ -96,6 +101,7 @@ class Uploads:
         *,
         hooks: Hooks,
         announcer: Announcer,
+        ledger: Ledger,
         authorize: Authorize = allow_all,
         observe: Observe = ignore,
     ) -> None:
@@ -111,13 +117,18 @@ class Uploads:
         self._announcer = announcer
         self._observe = observe
         self._types = FileTypes(policy.files, data)
-        self._removal = Removal(data, announcer, observe)
+        accounts = Accounts(ledger, offsets, policy.bounds, policy.clock)
+        space = Space(data, policy.bounds.min_free_bytes, policy.clock)
+        throttle = Throttle(policy.bounds, ledger.spend, policy.clock)
+        self._bounded = Bounded(accounts, throttle, space)
+        self._removal = Removal(data, announcer, accounts, observe)
         keeping = Keeping(
             limits=policy.limits,
             durability=policy.durability,
             clock=policy.clock,
             types=self._types,
             digests=digests,
+            bounded=self._bounded,
             observe=observe,
         )
         self._planner = Planner(data, policy, self._gate, self._asker, keeping)
@@ -146,6 +157,11 @@ class Uploads:
         """Decide, for ever, about events of processes that died before they could."""
         await self._announcer.run(lambda upload_id: self._offsets.claim(upload_id, timeout_s=0))
 
+    async def keep_accounts(self) -> None:
+        """Count uploads for ever, if they have to be counted at all."""
+        if self._bounded.accounts.counting:
+            await self._bounded.accounts.run()
+
     async def resume_assembly(self) -> None:
         """Look for final uploads whose parts have all arrived, perhaps at another process."""
         await self._assembly.resume()
@@ -161,17 +177,20 @@ class Uploads:
         self._intake.check_running()
         grant = await self._gate.grant_new(request)
         new = await self._planner.plan(create, grant, request)
-        whole, body = await self._intake.read_whole(new, create.body, body)
-        self._types.check_whole(new, whole or b"")
-        first = new if whole is None else self._completion.foresee(new, whole)
-        events = [(HookType.POST_CREATE, new)]
-        if first.finished:
-            events.append((HookType.POST_FINISH, first))
-        async with (
-            self._offsets.create(first, durable=self._durable_at_once(first)) as claim,
-            self._announcer.around(request, *events),
-        ):
-            await self._make(claim, whole or b"")
+        async with self._bounded.accounts.admitted(new):
+            whole, body = await self._intake.read_whole(new, create.body, body)
+            self._types.check_whole(new, whole or b"")
+            first = new if whole is None else self._completion.foresee(new, whole)
+            events = [(HookType.POST_CREATE, new)]
+            if first.finished:
+                events.append((HookType.POST_FINISH, first))
+            async with (
+                self._offsets.create(first, durable=self._durable_at_once(first)) as claim,
+                self._announcer.around(request, *events),
+            ):
+                await self._make(claim, whole or b"")
+                if first.finished:
+                    await self._bounded.accounts.settle(first)
         self._observe(occurrences.Created(upload=new))
         if whole:
             self._observe(

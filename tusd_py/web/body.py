@@ -114,6 +114,9 @@ class RequestBody:
             if self._reader is not None:
                 self._reader.cancel()
 
+    def in_pieces(self) -> None:
+        self._pool = None  # the lane is chosen at the first read
+
     def trailers(self) -> Mapping[str, str] | None:
         protocol = self._request.protocol
         if self._end is BodyEnd.COMPLETE and isinstance(protocol, Connection):

@@ -45,6 +45,7 @@ from ..web.handlers import Handlers
 from ..web.place import Surroundings
 from .access import choose_access, opened_access
 from .admin import ADMIN, AdminRoom
+from .bounds import make_bounds
 from .hooks import HookRoom, assemble_hooks
 from .insight import INSIGHT, Insight
 from .stores import Stores, make_stores
@@ -95,6 +96,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         policy,
         hooks=hooks,
         announcer=Announcer(hooks, stores.outbox, policy.clock),
+        ledger=stores.ledger,
         authorize=authorize,
         observe=insight.observe,
     )
@@ -158,7 +160,11 @@ async def _running(
         stores.lanes.start()
     await stores.data.open()
     await stores.offsets.open()
-    background = [asyncio.create_task(janitor.run(), name="janitor")]
+    await stores.ledger.open()
+    background = [
+        asyncio.create_task(janitor.run(), name="janitor"),
+        asyncio.create_task(uploads.keep_accounts(), name="accounts"),
+    ]
     if delivery is not None:
         await stores.outbox.open()
         background += [
@@ -175,6 +181,7 @@ async def _running(
         if delivery is not None:
             await delivery.close(_LAST_DELIVERIES_S)
             await stores.outbox.close()
+        await stores.ledger.close()
         await stores.offsets.close()
         await stores.data.close()
         if stores.lanes is not None:
@@ -236,6 +243,7 @@ def _policy(settings: Settings, capabilities: Capabilities) -> Policy:
             algorithms=settings.digests,
             keys=parse_digest_keys(settings.digest_metadata),
         ),
+        bounds=make_bounds(settings),
     )
 
 

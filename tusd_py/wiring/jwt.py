@@ -27,6 +27,7 @@ def make_jwt_check(settings: Settings) -> JwtTokens:
         owner_claim=settings.auth_jwt_owner_claim,
         max_size_claim=settings.auth_jwt_max_size_claim,
         types_claim=settings.auth_jwt_types_claim,
+        quota_claim=settings.auth_jwt_quota_claim,
     )
     return JwtTokens(_keys(settings), rules)
 

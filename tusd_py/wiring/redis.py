@@ -10,6 +10,7 @@ from ..hooks.outbox_redis import RedisOutbox
 from ..offsets.redis import RedisOffsets
 from ..offsets.redis_copies import Copies
 from ..offsets.redis_link import RedisLink
+from ..quotas.redis import RedisLedger
 from ..redis_client.address import RedisAddress, RedisOptions
 from ..telemetry.history_redis import RedisHistory
 
@@ -50,6 +51,11 @@ def make_outbox(settings: Settings) -> RedisOutbox:
 def make_history(settings: Settings) -> RedisHistory:
     """Return where the history is kept."""
     return RedisHistory(redis_options(settings))
+
+
+def make_ledger(settings: Settings) -> RedisLedger:
+    """Return where uploads are counted."""
+    return RedisLedger(redis_options(settings))
 
 
 async def check(settings: Settings) -> None:

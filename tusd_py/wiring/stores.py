@@ -14,10 +14,13 @@ from ..filesystem.new_files import PRIVATE_FOLDER
 from ..filesystem.work import FileWork
 from ..hooks.outbox_memory import MemoryOutbox
 from ..hooks.outbox_sqlite import SqliteOutbox
-from ..interfaces import DataStore, Durability, OffsetStore, Outbox
+from ..interfaces import DataStore, Durability, Ledger, OffsetStore, Outbox
 from ..offsets.files import FileOffsets
+from ..quotas.memory import MemoryLedger
+from ..quotas.sqlite import SqliteLedger
 from .access import choose_access
 from .admin import make_guard
+from .bounds import make_bounds
 from .hooks import make_transports
 
 
@@ -29,6 +32,7 @@ class Stores:
     data: DataStore
     lanes: Lanes | None = None
     outbox: Outbox = field(default_factory=MemoryOutbox)
+    ledger: Ledger = field(default_factory=MemoryLedger)
 
 
 def make_stores(settings: Settings) -> Stores:
@@ -47,14 +51,15 @@ def make_stores(settings: Settings) -> Stores:
     if settings.redis_url is not None:
         from . import redis  # whose library takes megabytes that nobody else needs
 
-        return Stores(redis.make_offsets(settings, directory, run), data, lanes, outbox)
+        offsets: OffsetStore = redis.make_offsets(settings, directory, run)
+        return Stores(offsets, data, lanes, outbox, make_ledger(settings))
     offsets = FileOffsets(
         directory,
         run,
         durability=settings.durability,
         file_mode=settings.file_perms,
     )
-    return Stores(offsets, data, lanes, outbox)
+    return Stores(offsets, data, lanes, outbox, make_ledger(settings))
 
 
 def make_outbox(settings: Settings) -> Outbox:
@@ -68,6 +73,23 @@ def make_outbox(settings: Settings) -> Outbox:
         directory / PRIVATE_FOLDER / "outbox.sqlite",
         durable=settings.durability is not Durability.NONE,
     )
+
+
+def make_ledger(settings: Settings) -> Ledger:
+    """Return where uploads are counted, and rates shared: by all nodes, or all workers.
+
+    Where nothing has to be counted, or shared, it costs nothing.
+    """
+    bounds = make_bounds(settings)
+    rates = (bounds.server.bytes_per_second, bounds.owner.bytes_per_second)
+    shares = settings.redis_url is not None or settings.workers != 1
+    if not bounds.counting and not (shares and any(rates)):
+        return MemoryLedger()
+    if settings.redis_url is not None:
+        from . import redis
+
+        return redis.make_ledger(settings)
+    return SqliteLedger(upload_directory(settings) / PRIVATE_FOLDER / "quotas.sqlite")
 
 
 def upload_directory(settings: Settings) -> Path:
