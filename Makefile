@@ -103,7 +103,7 @@ constraints: ## pin the newest versions that fit pyproject.toml
 	mv constraints.new constraints.txt
 
 clean: ## remove what make has made; uploads in ./data stay
-	rm -rf $(VENV) $(STAMPS) build tests/e2e/node_modules $(UI)/node_modules $(UI)/dist
+	rm -rf $(VENV) $(STAMPS) build tests/e2e/node_modules $(VIDEO)/node_modules $(UI)/node_modules $(UI)/dist
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
@@ -120,8 +120,10 @@ $(STAMPS)/supply: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench,supply]'
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run $(STAMPS)/dev
 
-$(STAMPS)/npm: tests/e2e/package.json | tools
+VIDEO := docs/examples/video-platform
+$(STAMPS)/npm: tests/e2e/package.json $(VIDEO)/package.json | tools
 	cd tests/e2e && npm install --no-package-lock --no-fund --no-audit --loglevel=error
+	cd $(VIDEO) && npm install --no-package-lock --no-fund --no-audit --loglevel=error
 	@mkdir -p $(STAMPS) && touch $@
 
 UI := tusd_py/web/ui

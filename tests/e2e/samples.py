@@ -31,10 +31,15 @@ class Sample:
 
 
 class Samples:
-    """Makes samples, each once."""
+    """Makes samples, each once.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        begin: what all of them begin with.
+    """
+
+    def __init__(self, folder: Path, *, begin: bytes = b"") -> None:
         self._folder = folder
+        self._begin = begin
         self._made: dict[int, Sample] = {}
 
     def of(self, size: int) -> Sample:
@@ -55,6 +60,8 @@ class Samples:
         with path.open("wb") as file:
             for start in range(0, size, _BLOCK_BYTES):
                 block = chance.randbytes(min(_BLOCK_BYTES, size - start))
+                if start == 0:
+                    block = self._begin + block[len(self._begin) :]
                 digest.update(block)
                 file.write(block)
         return Sample(path=path, size=size, sha256=digest.hexdigest())
