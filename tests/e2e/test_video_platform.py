@@ -25,7 +25,7 @@ from .samples import MB, MIB, VIDEO_BYTES, Sample, Samples
 from .stored import id_of, sha256_of
 from .video_platform import EXAMPLE, Platform, User, block, eventually
 
-pytestmark = pytest.mark.usefixtures("tus_js", "uppy")
+pytestmark = [pytest.mark.usefixtures("tus_js", "uppy"), pytest.mark.timeout(300)]
 
 GIB = 1024 * MIB
 MOST_GROWTH = 60 * MIB
@@ -103,7 +103,7 @@ async def test_a_video_is_cut_resumed_and_published(
             async with anna.session.get(f"/videos/{video['id']}") as answer:
                 assert answer.content_type == "video/mp4"
                 assert hashlib.sha256(await answer.read()).hexdigest() == film.sha256
-            (trouble,) = (await anna.catalogue())["troubles"]
+            (trouble,) = await anna.troubles(1)
             assert (trouble["offset"], trouble["size"]) == (point, size)
     (published,) = platform.published
     assert (published.stat().st_size, sha256_of(published)) == (film.size, film.sha256)
@@ -159,6 +159,21 @@ async def test_what_is_no_video_is_refused(platform: Platform, tmp_path: Path) -
     assert platform.uploads == set()
 
 
+async def test_a_damaged_video_is_not_published(platform: Platform, film: Sample) -> None:
+    """What arrives is compared with what was declared, and its owner sees what went wrong."""
+    sent_by_mistake = replace(film, sha256=hashlib.sha256(b"another film").hexdigest())
+    with platform.app(), platform.publisher():
+        async with platform.signed_in("anna") as anna:
+            report = await upload(platform, anna, sent_by_mistake)
+            assert report.outcome == "error"
+            assert "460, response text: ERR_CHECKSUM_MISMATCH" in (report.error or "")
+            assert await anna.status("HEAD", report.url) == 410
+            (trouble,) = await anna.troubles(1)
+            assert trouble["what"] == "ERR_CHECKSUM_MISMATCH"
+            assert await anna.videos(0) == []
+    assert platform.published == []
+
+
 async def test_what_is_never_finished_is_removed(
     platform: Platform, film: Sample, tmp_path: Path
 ) -> None:
@@ -177,9 +192,7 @@ async def test_what_is_never_finished_is_removed(
             assert report.outcome == "error"
             await eventually(lambda: not platform.uploads)
             assert await anna.status("HEAD", platform.endpoint + id_of(report.url)) == 404
-            whats: list[str] = []
-            while "post-expire" not in whats:
-                whats = [trouble["what"] for trouble in (await anna.catalogue())["troubles"]]
+            assert (await anna.troubles(2))[0]["what"] == "post-expire"
             assert await anna.videos(0) == []
 
 

@@ -170,10 +170,17 @@ class User:
 
     async def videos(self, count: int) -> list[dict[str, Any]]:
         """Return the user's videos as soon as so many are published."""
+        return await self._at_least(count, "videos")
+
+    async def troubles(self, count: int) -> list[dict[str, Any]]:
+        """Return what went wrong as soon as it is so much."""
+        return await self._at_least(count, "troubles")
+
+    async def _at_least(self, count: int, kind: str) -> list[dict[str, Any]]:
         async with asyncio.timeout(_PATIENCE_S):
-            while len(videos := (await self.catalogue())["videos"]) < count:  # noqa: ASYNC110
+            while len(rows := (await self.catalogue())[kind]) < count:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_EVERY_S)  # another process does it
-        return videos
+        return rows
 
     async def status(self, method: str, url: str, **headers: str) -> int:
         """Make a request without a body."""

@@ -58,6 +58,9 @@ def publish(event: dict[str, Any]) -> None:
             if database.execute("SELECT 1 FROM videos WHERE event = ?", [event["ID"]]).fetchone():
                 return
         sha256 = copy(Path(upload["Storage"]["Path"]), FOLDER / file)
+        if sha256 != upload["Digests"]["sha256"]:
+            (FOLDER / file).unlink()
+            raise ValueError(f"what was copied is not {file} as it was received")
         with catalogue() as database:
             row = upload["ID"], event["ID"], upload["Owner"], metadata.get("filename")
             row += upload["Size"], sha256, file, time.time(), False
