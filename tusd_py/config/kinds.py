@@ -93,3 +93,45 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
 Address = Annotated[str, BeforeValidator(_parse_address)]
 HookNames = Annotated[tuple[HookType, ...], BeforeValidator(_parse_hook_names)]
+
+
+def _slashes_around(value: str) -> str:
+    if not value.startswith(("/", "http://", "https://")):
+        raise ValueError("must begin with a slash, or be a URL")
+    if not re.fullmatch(r"[!-~]+", value) or set(value) & set("?#%{}"):
+        raise ValueError("must be a plain path without escapes")
+    return value.rstrip("/") + "/"
+
+
+def _is_plain_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(?:[/?][!-~]*)?", value):
+        raise ValueError("must be a URL with http or https")
+    return value
+
+
+def _are_globs(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[A-Za-z0-9.+*_-]+/[A-Za-z0-9.+*_-]+", glob) for glob in value):
+        raise ValueError("must be types such as video/mp4 or video/*")
+    return tuple(glob.lower() for glob in value)
+
+
+def _are_extensions(value: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(extension.removeprefix(".").lower() for extension in value)
+    if not all(re.fullmatch(r"\w[\w.+-]*", name) for name in names):
+        raise ValueError("must be extensions such as mp4 or tar.gz")
+    return names
+
+
+def _is_regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return value
+
+
+BasePath = Annotated[str, AfterValidator(_slashes_around)]
+Url = Annotated[str, AfterValidator(_is_plain_url)]
+Globs = Annotated[Names, AfterValidator(_are_globs)]
+Extensions = Annotated[Names, AfterValidator(_are_extensions)]
+Pattern = Annotated[str, AfterValidator(_is_regular_expression)]

@@ -18,7 +18,22 @@ from pydantic import (
 )
 
 from ..interfaces import Durability, HookType
-from .kinds import Address, Algorithms, Count, DigestKeys, HookNames, Mode, Names, Networks, Seconds
+from .kinds import (
+    Address,
+    Algorithms,
+    BasePath,
+    Count,
+    DigestKeys,
+    Extensions,
+    Globs,
+    HookNames,
+    Mode,
+    Names,
+    Networks,
+    Pattern,
+    Seconds,
+    Url,
+)
 
 _HMAC = ("HS256", "HS384", "HS512")
 _SIGNATURES = (
@@ -47,7 +62,7 @@ class Settings(BaseModel):
     unix_sock: str | None = Field(
         None, description="path of a UNIX socket to listen on instead of host and port"
     )
-    base_path: str = Field(
+    base_path: BasePath = Field(
         "/files/",
         description="URL path of uploads; an absolute URL is used as it is in Location",
     )
@@ -141,13 +156,13 @@ class Settings(BaseModel):
         None, description="claim with the limits of the owner, an object, if it is there"
     )
 
-    allowed_types: Names = Field(
+    allowed_types: Globs = Field(
         (),
         title="Files",
         description="globs such as video/*,image/png that filetype and the first bytes of a file "
         "must match; by default all",
     )
-    allowed_extensions: Names = Field(
+    allowed_extensions: Extensions = Field(
         (), description="extensions such as mp4,tar.gz that filename must have; by default all"
     )
     digests: Algorithms = Field(
@@ -229,7 +244,7 @@ class Settings(BaseModel):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
         description="package.module:name of a Python callable, or of a mapping of callables",
     )
-    hooks_http: str | None = Field(None, description="URL that hooks are sent to")
+    hooks_http: Url | None = Field(None, description="URL that hooks are sent to")
     hooks_http_forward_headers: Names = Field(
         (), description="headers of uploads to send along, comma list"
     )
@@ -272,7 +287,7 @@ class Settings(BaseModel):
     )
 
     disable_cors: bool = Field(False, title="CORS", description="send no CORS headers")
-    cors_allow_origin: str = Field(
+    cors_allow_origin: Pattern = Field(
         ".*", description="regular expression that the whole Origin must match"
     )
     cors_allow_credentials: bool = Field(False, description="allow cookies and the like")
@@ -330,46 +345,6 @@ class Settings(BaseModel):
     def _at_least_one_worker(cls, value: int | str) -> int | str:
         if isinstance(value, int) and value < 1:
             raise ValueError("must be a positive number or auto")
-        return value
-
-    @field_validator("base_path")
-    @classmethod
-    def _slashes_around(cls, value: str) -> str:
-        if not value.startswith(("/", "http://", "https://")):
-            raise ValueError("must begin with a slash, or be a URL")
-        if not re.fullmatch(r"[!-~]+", value) or set(value) & set("?#%{}"):
-            raise ValueError("must be a plain path without escapes")
-        return value.rstrip("/") + "/"
-
-    @field_validator("hooks_http")
-    @classmethod
-    def _is_plain_url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(?:[/?][!-~]*)?", value):
-            raise ValueError("must be a URL with http or https")
-        return value
-
-    @field_validator("allowed_types")
-    @classmethod
-    def _are_globs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"[A-Za-z0-9.+*_-]+/[A-Za-z0-9.+*_-]+", glob) for glob in value):
-            raise ValueError("must be types such as video/mp4 or video/*")
-        return tuple(glob.lower() for glob in value)
-
-    @field_validator("allowed_extensions")
-    @classmethod
-    def _are_extensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(extension.removeprefix(".").lower() for extension in value)
-        if not all(re.fullmatch(r"\w[\w.+-]*", name) for name in names):
-            raise ValueError("must be extensions such as mp4 or tar.gz")
-        return names
-
-    @field_validator("cors_allow_origin")
-    @classmethod
-    def _is_regular_expression(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"is not a regular expression: {error}") from None
         return value
 
     @model_validator(mode="after")
