@@ -89,13 +89,12 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     policy = _policy(settings, capabilities)
     insight = Insight(settings, stores, observe, metrics=metrics or Metrics())
     room = assemble_hooks(settings, hooks if isinstance(hooks, Hooks) else PythonHooks(hooks))
-    hooks = room.hooks
     uploads = Uploads(
         stores.offsets,
         stores.data,
         policy,
-        hooks=hooks,
-        announcer=Announcer(hooks, stores.outbox, policy.clock),
+        hooks=room.hooks,
+        announcer=Announcer(room.hooks, stores.outbox, policy.clock),
         ledger=stores.ledger,
         authorize=authorize,
         observe=insight.observe,
@@ -103,7 +102,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     uploads.watching.moving = insight.live.get
     delivery = Delivery(
         stores.outbox,
-        hooks,
+        room.hooks,
         clock=policy.clock,
         patience=_patience(settings),
         observe=insight.observe,
