@@ -51,7 +51,7 @@ async def upload_several(server: Server, count: int, **habits: float) -> None:
 async def test_few_files_mean_few_connections(tmp_path: Path) -> None:
     """F61: with 64 descriptors so few connections are let in that every upload gets its files."""
     under = ("prlimit", f"--nofile={FILES}:{FILES}")
-    with running_server(tmp_path / "data", under=under) as server:
+    with running_server(tmp_path / "data", "--no-log-requests", under=under) as server:
         await upload_several(server, 40, size=200_000, piece_bytes=20_000, pause_s=0.01)
         assert open_files(server) < FILES
         assert server.stop() == 0

@@ -335,6 +335,9 @@ class Settings(BaseModel):
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", title="Output", description="auto: text on a terminal, json elsewhere"
     )
+    log_requests: bool = Field(
+        True, description="a line for each request, and when uploads are created, finished, removed"
+    )
     verbose: bool = Field(False, description="log more, for finding out what happens")
     show_greeting: bool = Field(
         True, description="answer GET / with a line of text where there is no upload page"

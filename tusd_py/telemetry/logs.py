@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import logging.handlers
 import math
@@ -12,8 +13,9 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
 
 import structlog
 
@@ -24,7 +26,23 @@ QUEUE_LINES = 10_000
 _LAST_LINES_S = 1.0
 _LOOK_MS = 50
 
+# Lines that come within this time are written together: to wake a thread for each of them would
+# cost more than to write it.
+_PAUSE_S = 0.02
+_MOST_AT_ONCE = 500
+
 _OURS = "tusd_py"
+
+Fields = Mapping[str, str | int | float | bool | None]
+
+
+class _Event(NamedTuple):
+    """A line that is not worth a log record, of which there may be thousands a second."""
+
+    level: int
+    name: str
+    fields: Fields
+    at: float  # seconds since the epoch
 
 
 class _LossyQueueHandler(logging.handlers.QueueHandler):
@@ -36,7 +54,7 @@ class _LossyQueueHandler(logging.handlers.QueueHandler):
 
     dropped = 0
 
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def enqueue(self, record: logging.LogRecord | _Event) -> None:
         try:
             self.queue.put_nowait(record)
         except queue.Full:
@@ -53,20 +71,29 @@ class _DescriptorHandler(logging.Handler):
     A thread that hangs in a write would keep the process from ending, so it waits outside.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, render: Callable[[_Event], str]) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._render = render
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._deadline = math.inf
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except Exception:  # noqa: BLE001 - the thread that writes all other lines must live
-            line = f"a line about {record.msg!r} could not be written"
+        self.write([record])
+
+    def write(self, lines: Sequence[logging.LogRecord | _Event]) -> None:
+        """Write several lines."""
+        text = "".join(f"{self._line(line)}\n" for line in lines)
         with contextlib.suppress(OSError):  # nobody is left to be told
-            write_pieces(self._descriptor, line + "\n", self._may_write)
+            write_pieces(self._descriptor, text, self._may_write)
+
+    def _line(self, line: logging.LogRecord | _Event) -> str:
+        try:
+            return self._render(line) if isinstance(line, _Event) else self.format(line)
+        except Exception:  # noqa: BLE001 - the thread that writes all other lines must live
+            about = line.name if isinstance(line, _Event) else line.msg
+            return f"a line about {about!r} could not be written"
 
     def give_up_at(self, deadline: float) -> None:
         """From then on write nothing that would have to wait."""
@@ -106,7 +133,8 @@ class Logging:
     """The thread that writes the logs."""
 
     def __init__(self, lines: queue.Queue[Any], output: _DescriptorHandler) -> None:
-        self._lines = lines
+        self._lines: queue.Queue[Any] = lines
+        self._stopping = threading.Event()
         self._output = output
         self._thread = threading.Thread(target=self._write_all, name="tusd-py-log", daemon=True)
         self._thread.start()
@@ -114,12 +142,22 @@ class Logging:
     def stop(self) -> None:
         """Write out what is queued; what is not read in time is lost."""
         self._output.give_up_at(time.monotonic() + _LAST_LINES_S)
+        self._stopping.set()
         self._lines.put(None)  # a full queue has room again when the thread gives up
         self._thread.join()
 
     def _write_all(self) -> None:
-        while (record := self._lines.get()) is not None:
-            self._output.handle(record)
+        while True:
+            lines = [self._lines.get()]
+            while lines[-1] is not None and len(lines) < _MOST_AT_ONCE:
+                try:
+                    lines.append(self._lines.get_nowait())
+                except queue.Empty:
+                    break
+            self._output.write([line for line in lines if line is not None])
+            if lines[-1] is None:
+                return
+            self._stopping.wait(_PAUSE_S)
 
 
 def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool) -> Logging:
@@ -128,10 +166,10 @@ def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp,
     ]
     rendered: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if as_text
         else [
             structlog.processors.format_exc_info,
@@ -143,7 +181,9 @@ def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
     )
-    output = _DescriptorHandler(sys.stderr.fileno())
+    output = _DescriptorHandler(
+        sys.stderr.fileno(), _TextEvents(rendered) if as_text else _json_event
+    )
     output.setFormatter(formatter)
     lines: queue.Queue[Any] = queue.Queue(QUEUE_LINES)
     root = logging.getLogger()
@@ -151,3 +191,74 @@ def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
     return Logging(lines, output)
+
+
+class EventLog:
+    """Logs what may happen thousands of times a second.
+
+    In our own program such a line takes a short way; in somebody else's it is a log record with
+    the fields as attributes, as all others are.
+
+    Args:
+        name: of the logger.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._root = logging.getLogger()
+
+    def log(self, level: int, name: str, fields: Fields) -> None:
+        """Log an event, unless nobody wants such."""
+        if not self._logger.isEnabledFor(level):
+            return
+        handlers = self._root.handlers
+        if handlers and isinstance(handlers[0], _LossyQueueHandler):
+            handlers[0].enqueue(_Event(level, name, fields, time.time()))
+        else:
+            self._logger.log(level, name, extra=fields)
+
+    @property
+    def verbose(self) -> bool:
+        """Whether details are wanted, too."""
+        return self._logger.isEnabledFor(logging.DEBUG)
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add when the record was made, not when its line is written."""
+    event["timestamp"] = _iso(event["_record"].created)
+    return event
+
+
+def _escape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let nothing that a client sent do something to the terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = value.encode("unicode_escape").decode("ascii")
+    return event
+
+
+def _json_event(event: _Event) -> str:
+    level = logging.getLevelName(event.level).lower()
+    return json.dumps(
+        {"event": event.name, "level": level, **event.fields, "timestamp": _iso(event.at)}
+    )
+
+
+class _TextEvents:
+    def __init__(self, rendered: Sequence[Any]) -> None:
+        self._rendered = rendered
+
+    def __call__(self, event: _Event) -> str:
+        shown: Any = {
+            "event": event.name,
+            "level": logging.getLevelName(event.level).lower(),
+            **{name: value for name, value in event.fields.items() if value is not None},
+            "timestamp": _iso(event.at),
+        }
+        for processor in self._rendered:
+            shown = processor(None, "", shown)
+        return str(shown)

@@ -15,6 +15,7 @@ from ..interfaces.health import Facts
 from ..interfaces.occurrences import Observe, ignore
 from ..interfaces.outbox import EventState
 from ..protocol.errors import InsufficientStorage
+from ..telemetry.access_log import AccessLog
 from ..telemetry.catalogue import CLAIM_EVENTS
 from ..telemetry.live import LiveUploads
 from ..telemetry.logs import dropped_lines
@@ -64,7 +65,8 @@ class Insight:
         self.sampler = Sampler(metrics)
         self._history = open_history_room(settings, self.live)
         record = ignore if self._history is None else self._history.observe
-        self.observe = observe_all(metrics.observe, self.live.observe, record, guarded(own))
+        log = AccessLog().observe if settings.log_requests else ignore
+        self.observe = observe_all(metrics.observe, self.live.observe, record, log, guarded(own))
         self._watch_process()
         self._watch_stores()
 
