@@ -26,8 +26,8 @@ QUEUE_LINES = 10_000
 _LAST_LINES_S = 1.0
 _LOOK_MS = 50
 
-# Lines that come within this time are written together: to wake a thread for each of them would
-# cost more than to write it.
+# Events that come within this time are written together: to wake a thread for each of them would
+# cost more than to write it. Records, which are rare, are not kept waiting.
 _PAUSE_S = 0.02
 _MOST_AT_ONCE = 500
 
@@ -48,17 +48,26 @@ class _Event(NamedTuple):
 class _LossyQueueHandler(logging.handlers.QueueHandler):
     """Hands lines to the writing thread and never waits for it.
 
+    Args:
+        lines: to be written.
+        hurry: set when a line should be written at once.
+
     Attributes:
         dropped: how many lines found no room.
     """
 
-    dropped = 0
+    def __init__(self, lines: queue.Queue[Any], hurry: threading.Event) -> None:
+        super().__init__(lines)
+        self._hurry = hurry
+        self.dropped = 0
 
     def enqueue(self, record: logging.LogRecord | _Event) -> None:
         try:
             self.queue.put_nowait(record)
         except queue.Full:
             self.dropped += 1
+        if isinstance(record, logging.LogRecord):
+            self._hurry.set()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Pass the record on as it is: it stays in this process."""
@@ -132,9 +141,11 @@ def write_if_read(text: str) -> None:
 class Logging:
     """The thread that writes the logs."""
 
-    def __init__(self, lines: queue.Queue[Any], output: _DescriptorHandler) -> None:
-        self._lines: queue.Queue[Any] = lines
-        self._stopping = threading.Event()
+    def __init__(
+        self, lines: queue.Queue[Any], hurry: threading.Event, output: _DescriptorHandler
+    ) -> None:
+        self._lines = lines
+        self._hurry = hurry
         self._output = output
         self._thread = threading.Thread(target=self._write_all, name="tusd-py-log", daemon=True)
         self._thread.start()
@@ -142,8 +153,8 @@ class Logging:
     def stop(self) -> None:
         """Write out what is queued; what is not read in time is lost."""
         self._output.give_up_at(time.monotonic() + _LAST_LINES_S)
-        self._stopping.set()
         self._lines.put(None)  # a full queue has room again when the thread gives up
+        self._hurry.set()
         self._thread.join()
 
     def _write_all(self) -> None:
@@ -157,7 +168,9 @@ class Logging:
             self._output.write([line for line in lines if line is not None])
             if lines[-1] is None:
                 return
-            self._stopping.wait(_PAUSE_S)
+            if len(lines) < _MOST_AT_ONCE:
+                self._hurry.wait(_PAUSE_S)
+                self._hurry.clear()
 
 
 def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool) -> Logging:
@@ -187,10 +200,11 @@ def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool
     output.setFormatter(formatter)
     lines: queue.Queue[Any] = queue.Queue(QUEUE_LINES)
     root = logging.getLogger()
-    root.handlers[:] = [_LossyQueueHandler(lines)]
+    hurry = threading.Event()
+    root.handlers[:] = [_LossyQueueHandler(lines, hurry)]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
-    return Logging(lines, output)
+    return Logging(lines, hurry, output)
 
 
 class EventLog:
