@@ -284,6 +284,17 @@ async def test_what_fits_is_kept_and_saved(store: type[MemoryData]) -> None:
     await check(house, upload, b"abcdefgh")
 
 
+async def test_what_fits_makes_room_for_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all that is told is on disk, so is the record: what fills the disk is cut for it."""
+    monkeypatch.setattr(transfer, "ROOM_BYTES", 2)
+    house = House(data=MemoryData(capacity=8), durability=Durability.ACK)
+    upload = await house.append(await house.create(20), b"abc")
+    with pytest.raises(InsufficientStorage):
+        await house.append(upload, ScriptedBody(b"defg", b"hijk", b"lmno"))
+    await check(house, upload, b"abcdef")
+    assert (await house.record(upload)).checkpoint == 6
+
+
 @pytest.mark.parametrize("store", [MemoryData, LazyData])
 async def test_without_room_nothing_unverified_is_kept(store: type[MemoryData]) -> None:
     """507 with a checksum: all or nothing, so nothing."""

@@ -194,7 +194,7 @@ class AppendSession(Protocol):
         """
 
     async def rollback(self, offset: int) -> None:
-        """Drop all bytes behind `offset`: where the session started, or what `commit` returned."""
+        """Drop all bytes behind `offset`, which lies between the session's start and its end."""
 
 
 class DataStore(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from ..protocol.errors import (
     BytesBusy,
     ChecksumMismatch,
     ClaimLost,
+    InsufficientStorage,
     InvalidBody,
     InvalidChecksum,
     MaxSizeExceeded,
@@ -29,6 +31,8 @@ from .filetypes import FileTypes
 # While a body streams, it is made durable each time this much has come; a power cut costs a
 # running upload no more than this.
 CHECKPOINT_BYTES = 64 * 1024 * 1024
+# So much of a body that filled the disk makes room for its record.
+ROOM_BYTES = 64 * 1024
 # Where claims can be lost to other nodes, these are told of progress this often at most.
 PROGRESS_S = 1.0
 
@@ -159,11 +163,22 @@ class Transfer:
         except (BytesBusy, ClaimLost, UploadDamaged):
             raise  # there is nothing to keep, nor a place for it
         except TusError as error:
-            kept = self._kept(await self._session.commit())
-            # A disk that failed may have kept us from cutting off what it did not store.
-            await self._claim.save(kept, exact=isinstance(error, StoreUnavailable))
+            await self._save_the_good(error)
             raise
         return self._kept(stored)
+
+    async def _save_the_good(self, error: TusError) -> None:
+        """Save what the disk has taken before it failed."""
+        stored = await self._session.commit()
+        if isinstance(error, InsufficientStorage) and self._keeping.durability is Durability.ACK:
+            # What is told has to be on disk, and so has its record, which needs room, too.
+            with contextlib.suppress(InsufficientStorage, StoreUnavailable):
+                await self._session.rollback(max(self._start, self._synced, stored - ROOM_BYTES))
+                await self._checkpoint()
+                return
+        kept = self._kept(await self._session.commit())
+        # A disk that failed may have kept us from cutting off what it did not store.
+        await self._claim.save(kept, exact=isinstance(error, StoreUnavailable))
 
     async def run_verified(self, verifier: Verifier) -> Upload:
         """Store all of the body or nothing of it, even if this process dies on the way.
