@@ -74,7 +74,14 @@ async def upload(platform: Platform, user: User, sample: Sample, **more: Any) ->
     return await tusjs.upload(platform.endpoint, sample.path, **options_of(user, sample, **more))
 
 
-@pytest.mark.parametrize("size", [VIDEO_BYTES, LARGER], ids=["79 MB", "300 MB"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(VIDEO_BYTES, id="79 MB"),
+        pytest.param(LARGER, id="300 MB"),
+        pytest.param(GIB, id="1 GiB, all that is allowed", marks=pytest.mark.large),
+    ],
+)
 async def test_a_video_is_cut_resumed_and_published(
     platform: Platform, videos: Samples, note_figure: NoteFigure, tmp_path: Path, size: int
 ) -> None:

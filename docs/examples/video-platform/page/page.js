@@ -2,6 +2,7 @@ import { createSHA256 } from '/hash-wasm/index.esm.min.js'
 import { Dashboard, Tus, Uppy } from '/uppy/uppy.min.mjs'
 
 const SLICE_BYTES = 4 * 1024 * 1024
+const REFRESH_MS = 2000
 const login = document.querySelector('#login')
 let headers = {}
 
@@ -10,9 +11,9 @@ const uppy = new Uppy({ restrictions: { allowedFileTypes: ['video/*'], maxFileSi
     endpoint: '/files/',
     headers: () => headers,
     retryDelays: [0, 1000, 3000, 5000, 10_000, 20_000, 60_000],
+    removeFingerprintOnSuccess: true, // or the same file would be found complete the next time
     limit: 3,
   })
-  .on('complete', () => setTimeout(showVideos, 1000))
 
 // The server compares what arrived with the digest in the metadata before it says that it is there.
 uppy.addPreProcessor(async (ids) => {
@@ -55,4 +56,5 @@ login.addEventListener('submit', async (event) => {
   login.hidden = true
   uppy.use(Dashboard, { target: '#uppy', inline: true })
   await showVideos()
+  setInterval(() => showVideos().catch(console.warn), REFRESH_MS)
 })
