@@ -25,6 +25,8 @@ from tusd_py.protocol.metadata import MAX_HEADER_BYTES, MAX_KEYS
 from tusd_py.protocol.model import LARGEST_SIZE, MAX_ID_LENGTH
 from tusd_py.service.intake import WHOLE_BYTES
 from tusd_py.service.progress import MOST_TASKS
+from tusd_py.telemetry.catalogue import CATALOGUE
+from tusd_py.telemetry.cells import Kind, Metric
 from tusd_py.telemetry.logs import QUEUE_LINES
 from tusd_py.web.admin.openapi import describe_api
 from tusd_py.web.body import LINGER_BYTES, LINGER_S
@@ -32,6 +34,7 @@ from tusd_py.web.connection import FRAMING_BYTES
 from tusd_py.web.trailers import MAX_TRAILER_BYTES
 from tusd_py.wiring.app import POOL_BYTES
 
+MOST_VALUES_SHOWN = 12
 REFERENCE = Path(__file__).parent / "reference"
 
 
@@ -212,10 +215,54 @@ def openapi_page() -> str:
     return json.dumps(describe_api(), indent=1) + "\n"
 
 
+def metrics_page() -> str:
+    """Return the page of all metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        (
+            "What `/metrics` of the admin listener shows; [Monitor](../howto/monitor.md) tells how"
+            " to get there."
+        ),
+        "The names that tusd has come first; a scrape of tusd goes on with them.",
+        (
+            "No label is taken from a client: a method or a code that is not known beforehand is"
+            " `other`."
+        ),
+        (
+            "With `--workers` the numbers are those of all workers, whichever of them is asked;"
+            " what a worker that died had counted stays counted."
+        ),
+        (
+            "With one worker there are also `process_...` metrics: memory, CPU, open files, start"
+            " time."
+        ),
+    ]
+    for title, prefix in (("As tusd has them", "tusd_"), ("Ours", "tusd_py_")):
+        ours = prefix == "tusd_py_"
+        lines += ["", f"## {title}", "", "| name | type | labels | what |", "|---|---|---|---|"]
+        for metric in CATALOGUE:
+            if metric.name.startswith("tusd_py_") is not ours:
+                continue
+            labels = ", ".join(_label(metric, n) for n in range(len(metric.labels)))
+            kind = "gauge" if metric.kind is Kind.SHARED else metric.kind.value
+            if metric.kind is Kind.COUNTER and not metric.name.endswith("_total"):
+                kind = "counter, shown untyped"
+            lines.append(f"| `{metric.name}` | {kind} | {labels} | {metric.text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _label(metric: Metric, n: int) -> str:
+    name, values = metric.labels[n], list(dict.fromkeys(child[n] for child in metric.children))
+    many = len(values) > MOST_VALUES_SHOWN
+    return f"`{name}`" + ("" if many else f" ({', '.join(values)})")
+
+
 PAGES: typing.Final = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "limits.md": limits_page,
+    "metrics.md": metrics_page,
     "openapi.json": openapi_page,
 }
 
