@@ -36,6 +36,7 @@ from .web.pages import BUILT, HOW_TO_BUILD
 from .wiring import Stores, check_stores, create_app
 from .wiring.insight import INSIGHT
 from .wiring.pages import upload_page_routes
+from .wiring.tracing import check_tracing, traced
 
 try:
     import uvloop
@@ -70,6 +71,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         StartError: the socket, the directory, the certificate or Redis cannot be used.
     """
+    check_tracing(settings)
     with _cannot_start():
         raise_file_limit()
         sock = _listen(settings)
@@ -144,7 +146,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
     try:
         logs = set_up_logging(settings.log_format, verbose=settings.verbose)
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with traced(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(_serve(settings, sock, ready, stores, parent, admin, metrics))
         finally:
             logs.stop()

@@ -332,6 +332,12 @@ class Settings(BaseModel):
         description="with expose-metrics: where they are",
     )
 
+    tracing: bool = Field(
+        False,
+        description="send traces by OTLP over HTTP to where the OTEL_ environment says; needs the"
+        " extra otel",
+    )
+
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", title="Output", description="auto: text on a terminal, json elsewhere"
     )
