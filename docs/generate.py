@@ -144,12 +144,19 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
             ("keys of Upload-Metadata", str(MAX_KEYS), "", metadata),
             ("an upload's id", f"{MAX_ID_LENGTH} characters", "", _answer(errors.UploadNotFound)),
             *_limit("max_parts", "parts of a concatenation", errors.InvalidConcat),
-            *_limit("network_timeout", "time for a head to come, idle ones too", None),
+            *_limit("network_timeout", "time for a head to come, idle ones too", "closed"),
         ],
         "Bodies": [
             *_limit("max_size", "an upload", errors.MaxSizeExceeded),
             ("an upload, whatever the setting", _bytes(LARGEST_SIZE), "", too_large),
             *_limit("network_timeout", "silence within a body", errors.ReadTimeout),
+            *_limit(
+                "upload_max_bytes_per_second",
+                "bytes a second of an upload, at most",
+                "the client waits",
+            ),
+            *_limit("owner_max_bytes_per_second", "of an owner's bodies", "the client waits"),
+            *_limit("max_bytes_per_second", "of all bodies", "the client waits"),
             *_limit("min_body_rate", "bytes a second, at least", errors.ReadTimeout),
             (
                 "framing of chunks",
@@ -159,6 +166,15 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
             ),
             ("trailer fields, together", _bytes(MAX_TRAILER_BYTES), "", broken),
             ("of a refused body, read and dropped", lingering, "", "closed"),
+        ],
+        "Uploads": [
+            *_limit("max_open_uploads", "unfinished ones of the server", errors.TooManyUploads),
+            *_limit("owner_max_open_uploads", "of an owner", errors.TooManyUploads),
+            *_limit("max_total_bytes", "bytes of all of them", errors.InsufficientStorage),
+            *_limit("owner_max_total_bytes", "of an owner", errors.QuotaExceeded),
+            *_limit("max_uploads_per_minute", "new ones a minute", errors.TooManyCreations),
+            *_limit("owner_max_uploads_per_minute", "of an owner", errors.TooManyCreations),
+            *_limit("min_free_space", "bytes free on the volume", errors.InsufficientStorage),
         ],
         "Memory": [
             ("a small upload that comes with its creation", _bytes(WHOLE_BYTES), "", "streamed"),
@@ -191,11 +207,11 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
 
 
 def _limit(
-    name: str, what: str, error: type[errors.TusError] | None
+    name: str, what: str, beyond: type[errors.TusError] | str
 ) -> Iterator[tuple[str, str, str, str]]:
     value = Settings.model_fields[name].default
     shown = f"{value:g} s" if isinstance(value, float) else str(int(value or 0) or "none")
-    answer = "closed" if error is None else _answer(error)
+    answer = beyond if isinstance(beyond, str) else _answer(beyond)
     yield what, shown, f"`--{name.replace('_', '-')}`", answer
 
 

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from tests.support.hooks import event, receiving
-from tusd_py import HookReply, HookType, Operation, RequestInfo, ResponseChange, Settings
+from tusd_py import (
+    HookReply,
+    HookType,
+    Operation,
+    Quota,
+    RequestInfo,
+    ResponseChange,
+    Settings,
+    UploadLimits,
+)
 from tusd_py.hooks.command import CommandHooks, CommandOptions
 from tusd_py.hooks.http import HttpHooks, HttpOptions
 from tusd_py.hooks.payload import format_payload, parse_reply
@@ -104,6 +113,16 @@ def test_the_reply_is_understood(kind: HookType) -> None:
         storage_path="cats/tom.jpg",
         reject=True,
         stop=True,
+        limits=UploadLimits(
+            max_size=1_000_000_000,
+            bytes_per_second=1_000_000,
+            quota=Quota(
+                open_uploads=3,
+                total_bytes=5_000_000_000,
+                uploads_per_minute=10,
+                bytes_per_second=2_000_000,
+            ),
+        ),
         response=ResponseChange(status=403, body="no\n", headers={"X-Reason": "quota"}),
     )
     if kind.value.startswith("pre-"):

@@ -264,10 +264,21 @@ ROWS: dict[str, tuple[str, ...]] = {
         LIMITS + "test_a_refused_body_is_read_away_within_bounds",
         "tests/web/test_body.py::test_reading_away_is_bounded",
     ),
-    "A88 huge declarations": (FLOODS + "test_a_declared_length_takes_no_room",),
+    "A87 creation floods": (
+        "tests/program/test_limits.py::test_workers_share_the_counts",
+        "tests/program/test_limits.py::test_creations_a_minute",
+        "tests/contracts/test_ledger.py::test_a_storm_never_exceeds_a_limit",
+    ),
+    "A88 huge declarations": (
+        FLOODS + "test_a_declared_length_takes_no_room",
+        "tests/program/test_limits.py::test_bytes_are_refused_before_they_come",
+        "tests/contracts/test_ledger.py::test_sums_of_the_largest_are_exact",
+    ),
     "A89 a full disk": (
         "tests/data/test_disk.py::*",
         "tests/filesystem/test_calls.py::*",
+        "tests/program/test_limits.py::test_a_full_volume",
+        "tests/service/test_bounds.py::*",
     ),
     "A8b one upload, many writers": ("tests/service/test_handover.py::test_everybody_gets_a_turn",),
     "A8c a flood of HEADs": (FLOODS + "test_a_flood_of_heads_leaves_every_byte",),
@@ -331,5 +342,4 @@ ROWS: dict[str, tuple[str, ...]] = {
 WITHOUT: dict[str, str] = {
     "A14 S3 parts": "there is no S3 store yet",
     "A8a abandoned S3 parts": "there is no S3 store yet",
-    "A87 creation floods": "quotas per owner are the application's: `authorize`, `pre-create`",
 }
