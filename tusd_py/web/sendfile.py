@@ -7,13 +7,18 @@ So the work is done in a thread, on a duplicate of the socket that the loop does
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
-from typing import BinaryIO
+from collections.abc import Callable
+from functools import partial
+from typing import BinaryIO, TypeVar
 
 from aiohttp import web
 
 from .unsent import in_kernel
+
+T = TypeVar("T")
 
 _STEP_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 256 * 1024
@@ -44,18 +49,32 @@ async def send_file(
 async def _send_all(
     sock: socket.socket, file: int, start: int, length: int, stall_s: float
 ) -> None:
-    loop = asyncio.get_running_loop()
     end = start + length
     while start < end:
         step = min(_STEP_BYTES, end - start)
         try:
-            sent = await loop.run_in_executor(None, os.sendfile, sock.fileno(), file, start, step)
+            sent = await _in_thread(partial(os.sendfile, sock.fileno(), file, start, step))
         except BlockingIOError:
             await _writable(sock, stall_s)
             continue
         if not sent:
             raise OSError("the file is shorter than its record")
         start += sent
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do it in a thread, to its end even if we are cancelled.
+
+    Else our caller closed both ends under the thread, to which the same numbers might mean
+    another file and another client by then.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(future)
+    finally:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
 
 
 async def _writable(sock: socket.socket, stall_s: float) -> None:
@@ -88,11 +107,10 @@ async def _flushed(transport: asyncio.WriteTransport, stall_s: float) -> None:
 
 async def _copy(request: web.Request, file: BinaryIO, start: int, length: int) -> None:
     """Read and write instead: TLS has to see the bytes."""
-    loop = asyncio.get_running_loop()
     end = start + length
     while start < end:
         step = min(_READ_BYTES, end - start)
-        chunk = await loop.run_in_executor(None, os.pread, file.fileno(), step, start)
+        chunk = await _in_thread(partial(os.pread, file.fileno(), step, start))
         if not chunk:
             raise OSError("the file is shorter than its record")
         await request.writer.write(chunk)
