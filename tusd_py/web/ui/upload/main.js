@@ -57,7 +57,6 @@ function start(settings) {
     target: '#uppy',
     inline: true,
     width: '100%',
-    height: 'clamp(20rem, 100dvh - 13rem, 44rem)',
     theme: 'auto',
     proudlyDisplayPoweredByUppy: false,
     showLinkToFileUploadResult: settings.downloads,
@@ -81,7 +80,8 @@ function start(settings) {
   uppy.on('files-added', (files) => {
     for (const file of files) uppy.setFileState(file.id, { tus: { ...file.tus, ...way(file, settings) } })
   })
-  showSpeed(uppy)
+  showSpeed(uppy, waiting)
+  callOneFileAList()
 }
 
 /** How to send a file: what the server writes at once comes with the request that creates it. */
@@ -91,6 +91,14 @@ function way(file, { small_size, chunk_size }) {
     uploadDataDuringCreation: file.size !== null && file.size <= small_size,
     ...(chunk_size !== null && { chunkSize: chunk_size }),
   }
+}
+
+/** Uppy does it for two files, but not for one: screen readers need a list around its items. */
+function callOneFileAList() {
+  const observer = new MutationObserver(() => {
+    document.querySelector('.uppy-Dashboard-files:not([role])')?.setAttribute('role', 'list')
+  })
+  observer.observe(document.getElementById('uppy'), { childList: true, subtree: true })
 }
 
 function takes(file, files, settings) {

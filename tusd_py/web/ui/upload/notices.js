@@ -45,6 +45,10 @@ export class Waiting {
   #element = document.getElementById('state')
   #files = new Map()
 
+  get any() {
+    return this.#files.size > 0
+  }
+
   add(fileID, sentence) {
     this.#files.delete(fileID)
     this.#files.set(fileID, sentence)

@@ -6,7 +6,7 @@ const EVERY_MS = 1000
 const WEIGHT_OF_NOW = 0.3
 
 /** Show the speed of all uploads together, and their progress in the title of the page. */
-export function showSpeed(uppy) {
+export function showSpeed(uppy, waiting) {
   const element = document.getElementById('speed')
   const title = document.title
   let before = null
@@ -17,7 +17,7 @@ export function showSpeed(uppy) {
     const running = files.some((file) => !file.progress.uploadComplete && !file.isPaused && !file.error)
     const { totalProgress } = uppy.getState()
     document.title = running ? `${totalProgress}% – ${title}` : title
-    if (!running) {
+    if (!running || waiting.any) {
       before = speed = null
       element.textContent = ''
       return

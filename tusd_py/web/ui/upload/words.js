@@ -42,6 +42,7 @@ export function waitingInWords(status) {
   // Whatever the last answer was: without a network nothing is tried again.
   if (!status || !navigator.onLine) return 'Connection lost: waiting to resume. What has arrived is kept; leave this page open.'
   if (status === 423) return 'The server is still busy with an earlier part: waiting to resume.'
+  if (status === 507) return 'The server has no room left just now: waiting to resume. What has arrived is kept.'
   if (status === 409) return 'Finding out where to resume.'
   return 'The server is busy: waiting to resume. What has arrived is kept; leave this page open.'
 }
