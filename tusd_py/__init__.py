@@ -21,6 +21,7 @@ from .interfaces import (
 from .protocol.errors import Forbidden, Unauthorized, UploadNotFound, UploadRejected
 from .protocol.model import Upload, UploadId
 from .protocol.quota import Quota
+from .telemetry.logs import log_formatter
 from .web.app import UPLOADS
 from .wiring import Stores, create_app
 from .wiring.insight import create_admin_app
@@ -57,4 +58,5 @@ __all__ = [
     "create_admin_app",
     "create_app",
     "load_settings",
+    "log_formatter",
 ]

@@ -74,12 +74,15 @@ async def upload(platform: Platform, user: User, sample: Sample, **more: Any) ->
     return await tusjs.upload(platform.endpoint, sample.path, **options_of(user, sample, **more))
 
 
+LARGE = [pytest.mark.large, pytest.mark.timeout(900)]
+
+
 @pytest.mark.parametrize(
     "size",
     [
         pytest.param(VIDEO_BYTES, id="79 MB"),
         pytest.param(LARGER, id="300 MB"),
-        pytest.param(GIB, id="1 GiB, all that is allowed", marks=pytest.mark.large),
+        pytest.param(GIB, id="1 GiB, all that is allowed", marks=LARGE),
     ],
 )
 async def test_a_video_is_cut_resumed_and_published(
@@ -149,7 +152,7 @@ async def test_what_is_no_video_is_refused(platform: Platform, tmp_path: Path) -
     with huge.open("wb") as file:
         file.write(contents.MP4)
         file.truncate(GIB + 1)
-    with platform.app():
+    with platform.app() as app:
         async with platform.signed_in("anna") as anna:
             for path, filetype, method, refusal in (
                 (program, "video/mp4", "PATCH", LIES),
@@ -164,6 +167,10 @@ async def test_what_is_no_video_is_refused(platform: Platform, tmp_path: Path) -
                 assert report.methods[-1] == method
                 assert refusal in (report.error or "")
     assert platform.uploads == set()
+    log = app.log.read_text()
+    assert "code=ERR_FILE_TYPE_NOT_ALLOWED" in log
+    assert "code=ERR_MAX_SIZE_EXCEEDED" in log
+    assert anna.headers["Authorization"] not in log
 
 
 async def test_a_damaged_video_is_not_published(platform: Platform, film: Sample) -> None:

@@ -173,31 +173,40 @@ class Logging:
                 self._hurry.clear()
 
 
-def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool) -> Logging:
-    """Send all logs to standard error; `stop` what is returned at the end."""
-    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        _stamp,
+def log_formatter(log_format: Literal["text", "json"]) -> logging.Formatter:
+    """Return what writes our records with their fields, for a handler of somebody else's program.
+
+    The fields are attributes of the records, which formatters of `logging` leave out.
+    """
+    return _formatter(_rendering(as_text=log_format == "text"))
+
+
+def _rendering(*, as_text: bool) -> list[Any]:
+    if as_text:
+        return [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("event"),
+        structlog.processors.JSONRenderer(),
     ]
-    rendered: list[Any] = (
-        [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-        if as_text
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("event"),
-            structlog.processors.JSONRenderer(),
-        ]
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
+
+
+def _formatter(rendered: list[Any]) -> logging.Formatter:
+    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder(), _stamp]
+    return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
     )
+
+
+def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool) -> Logging:
+    """Send all logs to standard error; `stop` what is returned at the end."""
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    rendered = _rendering(as_text=as_text)
     output = _DescriptorHandler(
         sys.stderr.fileno(), _TextEvents(rendered) if as_text else _json_event
     )
-    output.setFormatter(formatter)
+    output.setFormatter(_formatter(rendered))
     lines: queue.Queue[Any] = queue.Queue(QUEUE_LINES)
     root = logging.getLogger()
     hurry = threading.Event()

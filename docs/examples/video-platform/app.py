@@ -8,7 +8,7 @@ import jwt
 from aiohttp import web
 from videos import FOLDER, SETTINGS, owner_of, rows_of, token_for
 
-from tusd_py import create_app
+from tusd_py import create_app, log_formatter
 
 HERE = Path(__file__).parent
 PASSWORDS = {"anna": "correct horse", "berta": "battery staple"}  # your site's accounts
@@ -69,5 +69,7 @@ def make_site() -> web.Application:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    web.run_app(make_site(), host="127.0.0.1", port=SETTINGS.port)
+    handler = logging.StreamHandler()
+    handler.setFormatter(log_formatter("text"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    web.run_app(make_site(), host="127.0.0.1", port=SETTINGS.port, access_log=None)
