@@ -197,6 +197,11 @@ int mkdir(const char *path, mode_t mode)
     ON_PATH(MKDIR, path, ((int (*)(const char *, mode_t))next("mkdir"))(path, mode));
 }
 
+int mkdirat(int at, const char *path, mode_t mode)
+{
+    ON_PATH(MKDIR, path, ((int (*)(int, const char *, mode_t))next("mkdirat"))(at, path, mode));
+}
+
 int mkfifo(const char *path, mode_t mode)
 {
     ON_PATH(MKDIR, path, ((int (*)(const char *, mode_t))next("mkfifo"))(path, mode));

@@ -22,6 +22,7 @@ from tusd_py.interfaces import (
     HookType,
     Ledger,
     OffsetStore,
+    Placer,
     RequestInfo,
 )
 from tusd_py.interfaces.occurrences import Occurrence
@@ -146,6 +147,7 @@ class House:
         acquire_lock_timeout_s: float = SOON_S,
         assembly_wait_s: float = SOON_S,
         progress_interval_s: float = 1.0,
+        placer: Placer | None = None,
     ) -> None:
         self.now = START
         self.offsets = MemoryOffsets() if offsets is None else offsets
@@ -178,6 +180,7 @@ class House:
             ledger=self.ledger,
             authorize=authorize,
             observe=self.noted.append,
+            placer=placer,
         )
 
     async def create(

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..interfaces import HookType
 from ..protocol.digests import FILE_ALGORITHMS, parse_digest_keys
+from ..protocol.placement import parse_template
 
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
@@ -51,6 +52,11 @@ def _check_digest_keys(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _check_template(text: str) -> str:
+    parse_template(text)
+    return text
+
+
 def _parse_network(value: object) -> object:
     """Accept an address, or a network such as 10.0.0.0/8."""
     if not isinstance(value, str):
@@ -89,6 +95,7 @@ Mode = Annotated[int, BeforeValidator(_parse_mode), Field(ge=0, le=0o7777)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
 Algorithms = Annotated[Names, AfterValidator(_check_algorithms)]
 DigestKeys = Annotated[Names, AfterValidator(_check_digest_keys)]
+PathTemplate = Annotated[str, AfterValidator(_check_template)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_parse_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_names)]
 Address = Annotated[str, BeforeValidator(_parse_address)]

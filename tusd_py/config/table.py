@@ -30,6 +30,7 @@ from .kinds import (
     Mode,
     Names,
     Networks,
+    PathTemplate,
     Pattern,
     Seconds,
     Url,
@@ -174,6 +175,14 @@ class Settings(BaseModel):
         (),
         description="keys of Upload-Metadata in which clients declare digests that a file must"
         " have, such as sha256,md5 or x-hash=sha512",
+    )
+    place_as: PathTemplate | None = Field(
+        None,
+        description="name that finished files get in place-dir, such as"
+        " {owner}/{date}/{id}-{filename}; there are year, month, day and ext, too",
+    )
+    place_dir: Path | None = Field(
+        None, description="where they get it, on the file system of upload-dir; made if missing"
     )
 
     max_size: ByteSize = Field(
@@ -360,6 +369,8 @@ class Settings(BaseModel):
     def _fit_together(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls-certificate and tls-key are only good together")
+        if (self.place_as is None) != (self.place_dir is None):
+            raise ValueError("place-as and place-dir are only good together")
         if self.trusted_proxies and not self.behind_proxy:
             raise ValueError("trusted-proxies is only good with behind-proxy")
         self._check_jwt()

@@ -39,7 +39,7 @@ from ..protocol.model import (
     parse_storage_path,
 )
 from .seizing import seize
-from .session import DiskSession, Sharing, open_at_offset, open_existing, path_of
+from .session import DiskSession, Sharing, has_names, open_at_offset, open_existing, path_of
 
 # One hop to a thread carries about this much; two of them are in memory per running body.
 WRITE_BYTES = 1024 * 1024
@@ -177,7 +177,7 @@ class DiskData:
         old = path_of(upload)
         new = seized_path(old, fence)
         try:
-            await self._run.long(seize, old, new, upload.offset)
+            await self._run.long(seize, old, new, upload.offset, has_names=has_names(upload))
         except UploadNotFound:
             raise UploadDamaged from None
         return {**upload.storage, "Path": new}
@@ -205,22 +205,21 @@ class DiskData:
                     yield chunk
 
     async def feed(self, upload: Upload, digest: Digest) -> None:
-        path = path_of(upload)
-        with await self._run.reading(open_existing, path, os.O_RDONLY, UploadNotFound) as file:
+        with await self._run.reading(open_existing, upload, os.O_RDONLY, UploadNotFound) as file:
             for start in range(0, upload.offset, FEED_STEP_BYTES):
                 stop = min(start + FEED_STEP_BYTES, upload.offset)
                 await self._run.long(_feed_step, file.fd, start, stop, digest)
 
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         def open_it() -> BinaryIO:
-            file = open_existing(path_of(upload), os.O_RDONLY, UploadNotFound)
+            file = open_existing(upload, os.O_RDONLY, UploadNotFound)
             return os.fdopen(file.detach(), "rb")
 
         return await self._run.reading(open_it)
 
     async def concatenate(self, final: Upload, parts: Sequence[Upload]) -> int:
         with contextlib.ExitStack() as open_files:
-            target = await self._run(open_at_offset, path_of(final), 0, fenced=self._sharing.fenced)
+            target = await self._run(open_at_offset, final, 0, fenced=self._sharing.fenced)
             open_files.enter_context(target)
             # All parts are opened first: what is deleted from here on is still read to its end.
             sources = [await self._run(_open_part, part) for part in parts]
@@ -311,7 +310,7 @@ def _opener(path: str, flags: int) -> int:
 
 
 def _open_part(part: Upload) -> OpenFile:
-    file = open_existing(path_of(part), os.O_RDONLY, UploadNotFound)
+    file = open_existing(part, os.O_RDONLY, UploadNotFound)
     if file.found.st_size < part.offset:
         raise UploadDamaged
     return file

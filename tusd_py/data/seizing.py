@@ -61,7 +61,7 @@ def is_taken_away(fd: int) -> bool:
     return os.fstat(fd).st_nlink == 0
 
 
-def seize(old: str, new: str, offset: int) -> None:
+def seize(old: str, new: str, offset: int, *, has_names: bool = False) -> None:
     """Give the first `offset` bytes of `old` the name `new`, out of reach of earlier writers.
 
     If nobody has the file open for writing now, it is renamed: a writer that opened it before
@@ -74,6 +74,7 @@ def seize(old: str, new: str, offset: int) -> None:
         old: where the record says that they are.
         new: a name from `seized_path`, with the fence of the claim.
         offset: how many bytes have been committed.
+        has_names: the file may have other names, which are not those of other files.
 
     Raises:
         ClaimLost: somebody with a later claim has seized them already.
@@ -87,7 +88,8 @@ def seize(old: str, new: str, offset: int) -> None:
             if place is None:
                 raise UploadDamaged if offset else UploadNotFound
             with contextlib.suppress(FileNotFoundError), open_regular(place, os.O_RDWR) as file:
-                if file.found.st_size < offset or file.found.st_nlink > 1:
+                planted = file.found.st_nlink > 1 and not has_names
+                if file.found.st_size < offset or planted:
                     raise UploadDamaged  # bytes are missing, or it is somebody else's file, too
                 if not _try_lock(file, 0):
                     _copy(file, new, offset)

@@ -12,7 +12,7 @@ from ..filesystem.calls import OpenFile, mapped_os_errors, open_regular, write_a
 from ..filesystem.work import FileWork
 from ..protocol.checksum import Digest
 from ..protocol.errors import ClaimLost, TusError, UploadDamaged
-from ..protocol.model import Upload
+from ..protocol.model import PLACED_AT, Upload
 from .seizing import is_taken_away, lock_for_writing
 
 # What is less than this is written together with the small writes of others.
@@ -24,7 +24,12 @@ def path_of(upload: Upload) -> str:
     return upload.storage["Path"]
 
 
-def open_existing(path: str, flags: int, if_missing: type[TusError]) -> OpenFile:
+def has_names(upload: Upload) -> bool:
+    """Whether the data file may have other names: that where it is placed, and what came of it."""
+    return PLACED_AT in upload.storage
+
+
+def open_existing(upload: Upload, flags: int, if_missing: type[TusError]) -> OpenFile:
     """Open the data file of an upload.
 
     Raises:
@@ -34,21 +39,23 @@ def open_existing(path: str, flags: int, if_missing: type[TusError]) -> OpenFile
     """
     with mapped_os_errors():
         try:
-            file = open_regular(path, flags)
+            file = open_regular(path_of(upload), flags)
         except FileNotFoundError:
             raise if_missing from None
     if file.found.st_nlink == 0:
         raise if_missing
-    if file.found.st_nlink != 1:  # planted: it is somebody else's file as well
+    if file.found.st_nlink != 1 and not has_names(
+        upload
+    ):  # planted: it is somebody else's file as well
         raise UploadDamaged("this upload is linked to from elsewhere, which is not safe")
     return file
 
 
-def open_at_offset(path: str, offset: int, *, fenced: bool) -> OpenFile:
+def open_at_offset(upload: Upload, offset: int, *, fenced: bool) -> OpenFile:
     """Open for writing and cut what lies behind the offset: it was never acknowledged.
 
     Args:
-        path: of the data file.
+        upload: what is to be written.
         offset: up to which its bytes are kept.
         fenced: make sure that nobody else writes to the file until it is closed.
 
@@ -57,10 +64,10 @@ def open_at_offset(path: str, offset: int, *, fenced: bool) -> OpenFile:
         BytesBusy, ClaimLost: see `lock_for_writing`; nothing was cut off.
         StoreUnavailable
     """
-    file = open_existing(path, os.O_RDWR, UploadDamaged)
+    file = open_existing(upload, os.O_RDWR, UploadDamaged)
     size = file.found.st_size
     if fenced:
-        lock_for_writing(file, path)
+        lock_for_writing(file, path_of(upload))
         with mapped_os_errors():  # whoever wrote until now may have changed it
             size = os.fstat(file.fd).st_size
     if size > offset:
@@ -170,7 +177,7 @@ class DiskSession:
     @property
     def _fd(self) -> int:
         if self._file is None:
-            self._file = open_at_offset(path_of(self._upload), self._stored, fenced=self._fenced)
+            self._file = open_at_offset(self._upload, self._stored, fenced=self._fenced)
         return self._file.fd
 
     def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
@@ -207,7 +214,7 @@ class DiskSession:
                 return
             # As after a failed sync: NFS and quotas may tell only now that bytes are lost.
             self._stored = self._durable
-            open_at_offset(path_of(self._upload), self._stored, fenced=self._fenced).close()
+            open_at_offset(self._upload, self._stored, fenced=self._fenced).close()
             raise
 
     def _truncate(self, offset: int) -> None:

@@ -21,7 +21,7 @@ from .application import (
 from .bodies import Body, BodyEnd
 from .outbox import Entry, EventState, Outbox
 from .quotas import Account, Counts, Ledger
-from .stores import AppendSession, Claim, DataStore, Durability, Listed, OffsetStore
+from .stores import AppendSession, Claim, DataStore, Durability, Listed, OffsetStore, Placer
 
 __all__ = [
     "Access",
@@ -46,6 +46,7 @@ __all__ = [
     "OffsetStore",
     "Operation",
     "Outbox",
+    "Placer",
     "RequestInfo",
     "ResponseChange",
     "ResponseChanges",

@@ -197,6 +197,36 @@ class AppendSession(Protocol):
         """Drop all bytes behind `offset`, which lies between the session's start and its end."""
 
 
+class Placer(Protocol):
+    """Where finished files get a name that people can read, beside the one that uploads have."""
+
+    async def open(self) -> None:
+        """Make ready for use; fail here, not at the first upload."""
+
+    def plan(self, upload: Upload, at: float) -> Mapping[str, str]:
+        """Return the `Upload.storage` of an upload that is about to be placed; nothing is done.
+
+        Args:
+            upload: a complete one; what the client says in it is not to be trusted.
+            at: seconds since the epoch.
+        """
+
+    async def place(self, upload: Upload, *, durable: bool) -> Mapping[str, str]:
+        """Give the file its name; return the `Upload.storage` with the one that it has now.
+
+        Nothing that is there is ever replaced: what has a name that is taken gets another.
+        Repeating it after a crash finds the name that the file has got already.
+
+        Args:
+            upload: with the storage that was planned, saved; its bytes never change any more.
+            durable: return only when the name would survive a power cut.
+
+        Raises:
+            UploadDamaged: the bytes are missing.
+            InsufficientStorage, StoreUnavailable: it may have the name, or not.
+        """
+
+
 class DataStore(Protocol):
     """Where the bytes of uploads live.
 

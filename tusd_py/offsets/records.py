@@ -14,7 +14,16 @@ from typing import Any
 
 from ..protocol.errors import InvalidMetadata, UploadDamaged
 from ..protocol.metadata import NO_METADATA, Metadata, format_metadata
-from ..protocol.model import Final, Kind, Partial, Upload, UploadId, Whole, parse_upload_id
+from ..protocol.model import (
+    PLACED_AT,
+    Final,
+    Kind,
+    Partial,
+    Upload,
+    UploadId,
+    Whole,
+    parse_upload_id,
+)
 from ..protocol.quota import Quota
 
 OUR_KEY = "TusdPy"
@@ -56,7 +65,7 @@ class Record:
         upload = self.upload
         if upload.finished and self.ours:
             return self._vouched_for(upload.length or 0, size)
-        if isinstance(upload.kind, Final) and self.ours:
+        if isinstance(upload.kind, Final) and self.ours and PLACED_AT not in upload.storage:
             return 0  # its parts are not joined yet
         if self.boot is not None and self.boot != boot:
             return self._vouched_for(upload.checkpoint, size)

@@ -25,6 +25,10 @@ _PATH_SEGMENT = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\,\ud800-\udfff]+")
 _RESERVED_SUFFIXES = (".info", ".lock", ".stop", ".state", ".tmp", ".part")
 MAX_ID_LENGTH: Constant = 200
 
+# Key in `Upload.storage`: the path under which a finished file has its second name. Of one that
+# is not finished yet: the one that it is about to get, everybody having agreed.
+PLACED_AT: Constant = "PlacedAt"
+
 # The largest integer of RFC 9651; every number below it survives JSON, Lua and SQLite alike.
 LARGEST_SIZE: Constant = 999_999_999_999_999
 

@@ -19,7 +19,7 @@ from ..protocol.errors import (
     UploadLocked,
     UploadNotFound,
 )
-from ..protocol.model import Final, Upload, UploadId
+from ..protocol.model import PLACED_AT, Final, Upload, UploadId
 from ..protocol.rules import plan_join
 from .completion import Completion
 from .custody import Custody
@@ -127,6 +127,9 @@ class Assembly:
                 return final
             if final.expired(self._keeping.clock()):
                 return final  # clients were told that it is gone
+            if PLACED_AT in final.storage:  # they are joined, and others may see the file already
+                await self._completion.catch_up(claim, request)
+                return claim.upload
             parts = await self._parts_of(final.id, final.kind)
             try:
                 joint = plan_join(final, parts, limits=self._keeping.limits)

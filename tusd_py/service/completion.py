@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from ..interfaces import Claim, DataStore, Durability, HookType, RequestInfo
+from ..interfaces import Claim, DataStore, Durability, HookType, Placer, RequestInfo
 from ..interfaces.occurrences import Finished
 from ..protocol.errors import InsufficientStorage, StoreUnavailable, TusError
-from ..protocol.model import Final, Partial, Upload
+from ..protocol.model import PLACED_AT, Final, Partial, Upload
 from ..protocol.rules import AppendPlan
 from .access import Gate
 from .announce import Announcer
@@ -18,15 +18,25 @@ from .transfer import Keeping
 
 # A client that comes back in this time is told why, by then it is just not there any more.
 FAILED_STAYS_S = 3600.0
+# After a crash a client comes back sooner than this, or never.
+LEFT_AFTER_S = 24 * 3600.0
 
 
 class Completion:
     """Finishes uploads: bytes made final and verified, pre-finish, record, post-finish."""
 
-    def __init__(
-        self, data: DataStore, asker: Asker, announcer: Announcer, gate: Gate, keeping: Keeping
+    def __init__(  # noqa: PLR0913 - each has its part in the end of an upload
+        self,
+        data: DataStore,
+        asker: Asker,
+        announcer: Announcer,
+        gate: Gate,
+        keeping: Keeping,
+        *,
+        placer: Placer | None,
     ) -> None:
         self._data = data
+        self._placer = placer
         self._gate = gate
         self._asker = asker
         self._announcer = announcer
@@ -47,7 +57,9 @@ class Completion:
             return new
         upload = self._keeping.settle(AppendPlan(upload=new, room=received), received, synced=0)
         upload = replace(upload, digests=self._keeping.digests.of_content(upload, content))
-        return upload if self._asker.listens_to(HookType.PRE_FINISH) else self._finished(upload)
+        if self._placer is not None or self._asker.listens_to(HookType.PRE_FINISH):
+            return upload
+        return self._finished(upload)
 
     async def make_final(self, upload: Upload) -> None:
         """Have the data store make the bytes final, on disk if anything is."""
@@ -69,6 +81,7 @@ class Completion:
             TusError: the hook refused, or the permission is gone; the upload stays unfinished
                 and is tried again by whoever claims it next.
         """
+        agreed = PLACED_AT in upload.storage  # a crash, or the disk, got in between
         try:
             await self.make_final(upload)
         except (InsufficientStorage, StoreUnavailable):
@@ -79,7 +92,8 @@ class Completion:
             upload = replace(upload, digests=await self._keeping.digests.of(claim, upload))
             if not isinstance(upload.kind, Final):  # its parts have arrived long since
                 await self._gate.confirm(upload, request)
-            await self._asker.before_finish(upload, request)
+            if not agreed:
+                await self._asker.before_finish(upload, request)
         except NotAsDeclared as error:
             await self._fail(claim, upload, error, request)
             raise
@@ -87,7 +101,7 @@ class Completion:
             # The bytes are there nevertheless, but for no longer than before.
             await claim.save(replace(upload, expires_at=claim.upload.expires_at))
             raise
-        finished = self._finished(upload)
+        finished = self._finished(await self._placed(claim, upload))
         async with (
             self._announcer.around(request, (HookType.POST_FINISH, finished)),
             self._keeping.bounded.accounts.finishing(claim.upload, finished),
@@ -130,6 +144,21 @@ class Completion:
             checkpoint=upload.offset if self._durable else upload.checkpoint,
             expires_at=upload.expires_at if isinstance(upload.kind, Partial) else None,
         )
+
+    async def _placed(self, claim: Claim, upload: Upload) -> Upload:
+        """Have the file placed, if files are, and return it with its place.
+
+        That it will be is saved first, and that it is complete: from then on nothing can cut it.
+        """
+        if self._placer is None or isinstance(upload.kind, Partial):
+            return upload
+        if PLACED_AT not in upload.storage:
+            storage = self._placer.plan(upload, self._keeping.clock())
+            # If nobody ever asks for it again, the janitor finishes it then.
+            due = claim.upload.expires_at or self._keeping.clock() + LEFT_AFTER_S
+            upload = replace(upload, storage=storage, checkpoint=upload.offset, expires_at=due)
+            await claim.save(upload, durable=self._durable)
+        return replace(upload, storage=await self._placer.place(upload, durable=self._durable))
 
     async def catch_up(self, claim: Claim, request: RequestInfo | None) -> bool:
         """Finish what a crash, or a hook that refused, left complete but unfinished.

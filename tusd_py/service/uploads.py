@@ -21,6 +21,7 @@ from ..interfaces import (
     Ledger,
     OffsetStore,
     Operation,
+    Placer,
     RequestInfo,
     occurrences,
 )
@@ -49,14 +50,8 @@ from ..protocol.errors import (
     UploadNotFound,
     UploadStopped,
 )
-from ..protocol.model import Final, Partial, Upload, UploadId
-from ..protocol.rules import (
-    AppendPlan,
-    plan_append,
-    plan_fetch,
-    plan_inspect,
-    plan_terminate,
-)
+from ..protocol.model import PLACED_AT, Final, Partial, Upload, UploadId
+from ..protocol.rules import AppendPlan, plan_append, plan_fetch, plan_inspect, plan_terminate
 from .access import Gate, allow_all
 from .accounts import Accounts
 from .announce import Announcer
@@ -91,6 +86,7 @@ class Uploads:
         ledger: where uploads are counted, for limits.
         observe: takes note of what happens.
         authorize: who may do what.
+        placer: gives finished files a second name; None: they have none.
     """
 
     def __init__(  # noqa: PLR0913 - two stores, and the three ways to have a say
@@ -104,6 +100,7 @@ class Uploads:
         ledger: Ledger,
         authorize: Authorize = allow_all,
         observe: Observe = ignore,
+        placer: Placer | None = None,
     ) -> None:
         self._offsets = offsets
         self._data = data
@@ -133,7 +130,9 @@ class Uploads:
         )
         self._planner = Planner(data, policy, self._gate, self._asker, keeping)
         self._custody = Custody(data)
-        self._completion = Completion(data, self._asker, announcer, self._gate, keeping)
+        self._completion = Completion(
+            data, self._asker, announcer, self._gate, keeping, placer=placer
+        )
         self._progress = Progress(self._asker, policy.progress_interval_s, self._stop)
         self._intake = Intake(data, self._completion, self._progress, keeping)
         self._assembly = Assembly(offsets, data, self._completion, keeping)
@@ -306,6 +305,10 @@ class Uploads:
         """Remove the upload if it has expired and nobody uses it; return whether it was removed."""
         async with self._offsets.claim(upload_id, timeout_s=0, damaged=True) as claim:
             if not claim.upload.expired(self._policy.clock()):
+                return False
+            # Of what is complete, and agreed to, a crash may have come between it and its place.
+            agreed = PLACED_AT in claim.upload.storage
+            if agreed and await self._completion.catch_up(claim, None):
                 return False
             await self._removal.remove(claim, HookType.POST_EXPIRE, None)
             return True

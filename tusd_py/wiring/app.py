@@ -98,6 +98,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         ledger=stores.ledger,
         authorize=authorize,
         observe=insight.observe,
+        placer=stores.placer,
     )
     uploads.watching.moving = insight.live.get
     delivery = Delivery(
@@ -107,13 +108,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
         patience=_patience(settings),
         observe=insight.observe,
     )
-    janitor = Janitor(
-        uploads,
-        stores.offsets,
-        stores.data,
-        interval_s=_sweep_interval_s(settings),
-        clock=policy.clock,
-    )
+    janitor = _janitor(settings, uploads, stores, policy)
     handlers = _handlers(settings, uploads, capabilities, insight.observe)
 
     @contextlib.asynccontextmanager
@@ -158,6 +153,8 @@ async def _running(
     if stores.lanes is not None:
         stores.lanes.start()
     await stores.data.open()
+    if stores.placer is not None:
+        await stores.placer.open()
     await stores.offsets.open()
     await stores.ledger.open()
     background = [
@@ -281,6 +278,16 @@ def _patience(settings: Settings) -> Patience:
     usual = Patience()
     slowest_s = max(settings.hooks_command_timeout, settings.hooks_http_timeout)
     return replace(usual, longest_s=max(usual.longest_s, slowest_s + _LAST_DELIVERIES_S))
+
+
+def _janitor(settings: Settings, uploads: Uploads, stores: Stores, policy: Policy) -> Janitor:
+    return Janitor(
+        uploads,
+        stores.offsets,
+        stores.data,
+        interval_s=_sweep_interval_s(settings),
+        clock=policy.clock,
+    )
 
 
 def _sweep_interval_s(settings: Settings) -> float:

@@ -14,7 +14,7 @@ from ..filesystem.new_files import PRIVATE_FOLDER
 from ..filesystem.work import FileWork
 from ..hooks.outbox_memory import MemoryOutbox
 from ..hooks.outbox_sqlite import SqliteOutbox
-from ..interfaces import DataStore, Durability, Ledger, OffsetStore, Outbox
+from ..interfaces import DataStore, Durability, Ledger, OffsetStore, Outbox, Placer
 from ..offsets.files import FileOffsets
 from ..quotas.memory import MemoryLedger
 from ..quotas.sqlite import SqliteLedger
@@ -22,6 +22,7 @@ from .access import choose_access
 from .admin import make_guard
 from .bounds import make_bounds
 from .hooks import make_transports
+from .placing import check_placer, make_placer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Stores:
     lanes: Lanes | None = None
     outbox: Outbox = field(default_factory=MemoryOutbox)
     ledger: Ledger = field(default_factory=MemoryLedger)
+    placer: Placer | None = None
 
 
 def make_stores(settings: Settings) -> Stores:
@@ -48,18 +50,19 @@ def make_stores(settings: Settings) -> Stores:
         fenced=settings.redis_url is not None,
     )
     outbox = make_outbox(settings)
+    placer = make_placer(settings, directory, run)
     if settings.redis_url is not None:
         from . import redis  # whose library takes megabytes that nobody else needs
 
         offsets: OffsetStore = redis.make_offsets(settings, directory, run)
-        return Stores(offsets, data, lanes, outbox, make_ledger(settings))
+        return Stores(offsets, data, lanes, outbox, make_ledger(settings), placer)
     offsets = FileOffsets(
         directory,
         run,
         durability=settings.durability,
         file_mode=settings.file_perms,
     )
-    return Stores(offsets, data, lanes, outbox, make_ledger(settings))
+    return Stores(offsets, data, lanes, outbox, make_ledger(settings), placer)
 
 
 def make_outbox(settings: Settings) -> Outbox:
@@ -102,12 +105,13 @@ async def check_stores(settings: Settings) -> None:
 
     Raises:
         SettingsError: a URL is wrong, a file of keys or tokens, or the directory of hooks is
-            missing.
+            missing, or files would be placed among uploads.
         StoreUnavailable: a store cannot be reached, or cannot be used.
     """
     choose_access(settings, None)
     make_guard(settings)
     make_transports(settings)
+    await check_placer(settings, upload_directory(settings))
     if settings.redis_url is not None:
         from . import redis
 
