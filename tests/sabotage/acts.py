@@ -374,8 +374,8 @@ ACTS: Final = (
         name="a sweep disturbs who is uploading",
         invariant="I21",
         file="tusd_py/service/uploads.py",
-        old="self._offsets.claim(upload_id, timeout_s=0) as",
-        new="self._offsets.claim(upload_id, timeout_s=9) as",
+        old="self._offsets.claim(upload_id, timeout_s=0, damaged=True) as",
+        new="self._offsets.claim(upload_id, timeout_s=9, damaged=True) as",
         tests=("tests/service/test_expiry.py",),
     ),
     Act(
