@@ -44,9 +44,8 @@ def open_existing(upload: Upload, flags: int, if_missing: type[TusError]) -> Ope
             raise if_missing from None
     if file.found.st_nlink == 0:
         raise if_missing
-    if file.found.st_nlink != 1 and not has_names(
-        upload
-    ):  # planted: it is somebody else's file as well
+    # Planted: it is somebody else's file as well.
+    if file.found.st_nlink != 1 and not has_names(upload):
         raise UploadDamaged("this upload is linked to from elsewhere, which is not safe")
     return file
 
