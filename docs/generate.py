@@ -12,10 +12,12 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from aiohttp import web
 from pydantic.fields import FieldInfo
 
 from tusd_py import Settings
+from tusd_py.cli import program
 from tusd_py.config import ENV_PREFIX
 from tusd_py.data.disk import WAITING_BYTES, WRITE_BYTES
 from tusd_py.hooks.http import CONNECTIONS
@@ -31,6 +33,7 @@ from tusd_py.telemetry.logs import QUEUE_LINES
 from tusd_py.web.admin.openapi import describe_api
 from tusd_py.web.body import LINGER_BYTES, LINGER_S
 from tusd_py.web.connection import FRAMING_BYTES
+from tusd_py.web.status import MOST_STREAMS
 from tusd_py.web.trailers import MAX_TRAILER_BYTES
 from tusd_py.wiring.app import POOL_BYTES
 
@@ -130,6 +133,7 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
     http = inspect.signature(web.RequestHandler.__init__).parameters
     bad = _answer(errors.BadRequest)
     locked = _answer(errors.UploadLocked)
+    busy = _answer(errors.TooManyConnections)
     broken = _answer(errors.InvalidBody)
     metadata = _answer(errors.InvalidMetadata)
     too_large = _answer(errors.MaxSizeExceeded)
@@ -191,6 +195,7 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
                 _answer(errors.TooManyConnections),
             ),
             *_limit("max_connections_per_address", "with one address", errors.TooManyConnections),
+            ("streams of the status of an upload", str(MOST_STREAMS), "", busy),
             ("requests that wait for one upload", str(MOST_WAITING), "", locked),
             *_limit("acquire_lock_timeout", "time that they wait", errors.UploadLocked),
             *_limit("shutdown_timeout", "time to end, at SIGTERM", errors.ServerShutdown),
@@ -224,6 +229,48 @@ def _bytes(count: int) -> str:
         if count % size == 0:
             return f"{count // size} {unit}"
     return f"{count} bytes"
+
+
+def command_line_page() -> str:
+    """Return the page of all commands, with what each takes beside the settings."""
+    lines = [
+        "# Command line",
+        "",
+        (
+            "Every command but a group takes the [settings](settings.md) as options, and finds them"
+            " in the environment and in the file of `--config`, too; give all of them those of the"
+            " server."
+        ),
+        "A mistake is one sentence and exit code 2; what cannot be done is exit code 1.",
+        "To upload a file from a terminal, use tuspy or another tus client.",
+    ]
+    for name, found in _commands(program, "tusd-py"):
+        lines += ["", f"## {name}", "", str(found.help)]
+        own = [one for one in found.params if one.name not in {*Settings.model_fields, "config"}]
+        rows = [f"| {_usage(one)} | {getattr(one, 'help', None) or ''} |" for one in own]
+        if rows:
+            lines += ["", "| takes | what it does |", "|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    for key, found in group.commands.items():
+        if isinstance(found, click.Group):
+            yield from _commands(found, f"{name} {key}")
+        else:
+            yield f"{name} {key}", found
+
+
+def _usage(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Argument):
+        return f"`{parameter.make_metavar(click.Context(program))}`"
+    kind = parameter.type
+    value = ""
+    if isinstance(kind, click.Choice):
+        value = f" {'&#124;'.join(str(choice) for choice in kind.choices)}"
+    elif not getattr(parameter, "is_flag", False):
+        value = " VALUE"
+    return f"`{parameter.opts[0]}`{value}"
 
 
 def openapi_page() -> str:
@@ -279,6 +326,7 @@ PAGES: typing.Final = {
     "errors.md": errors_page,
     "limits.md": limits_page,
     "metrics.md": metrics_page,
+    "command-line.md": command_line_page,
     "openapi.json": openapi_page,
 }
 

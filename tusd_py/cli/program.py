@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -9,9 +10,11 @@ import click
 from .. import __version__
 from ..config import ENV_PREFIX, Settings, SettingsError
 from ..server import StartError, run
+from .check import check
 from .hooks import hooks
 from .options import as_json, command
 from .rebuild import rebuild
+from .uploads import uploads
 
 
 def main() -> None:
@@ -22,6 +25,9 @@ def main() -> None:
         sys.exit(_complain(error.format_message(), error.exit_code))
     except click.Abort:
         sys.exit(130)
+    except BrokenPipeError:  # whoever reads has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except SettingsError as error:
         sys.exit(_complain(str(error), 2))
     except StartError as error:
@@ -69,3 +75,6 @@ program.add_command(
     )
 )
 program.add_command(hooks)
+program.add_command(check)
+for of_uploads in uploads:
+    program.add_command(of_uploads)

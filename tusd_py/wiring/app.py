@@ -13,7 +13,7 @@ from aiohttp import web
 from ..checks.sniffing import sniff
 from ..config import Settings
 from ..hooks.python import HookCallable, PythonHooks
-from ..interfaces import Authorize, DataStore, Hooks
+from ..interfaces import Authorize, DataStore, Hooks, Ledger, OffsetStore, Outbox
 from ..interfaces.occurrences import Observe, ignore
 from ..protocol.digests import DigestRules, parse_digest_keys
 from ..protocol.model import (
@@ -30,6 +30,7 @@ from ..protocol.model import (
     Limits,
 )
 from ..protocol.tus1 import Tus1
+from ..service.access import allow_all
 from ..service.administration import Administration
 from ..service.announce import Announcer
 from ..service.delivery import Delivery, Patience
@@ -89,17 +90,7 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     policy = _policy(settings, capabilities)
     insight = Insight(settings, stores, observe, metrics=metrics or Metrics())
     room = assemble_hooks(settings, hooks if isinstance(hooks, Hooks) else PythonHooks(hooks))
-    uploads = Uploads(
-        stores.offsets,
-        stores.data,
-        policy,
-        hooks=room.hooks,
-        announcer=Announcer(room.hooks, stores.outbox, policy.clock),
-        ledger=stores.ledger,
-        authorize=authorize,
-        observe=insight.observe,
-        placer=stores.placer,
-    )
+    uploads = _uploads(stores, policy, room, authorize, insight.observe)
     uploads.watching.moving = insight.live.get
     delivery = Delivery(
         stores.outbox,
@@ -127,6 +118,54 @@ def create_app(  # noqa: PLR0913 - all but the first by name, and none needed
     app[INSIGHT] = insight
     app[ADMIN] = AdminRoom(settings, _administration(uploads, stores, policy, room))
     return app
+
+
+@contextlib.asynccontextmanager
+async def opened_administration(settings: Settings) -> AsyncIterator[Administration]:
+    """Do what operators may without a server, beside those that run, for the length of the context.
+
+    What happens is left in the outbox for the servers to deliver.
+
+    Raises:
+        SettingsError: what `settings` names cannot be used.
+        StoreUnavailable: a store cannot be reached.
+    """
+    stores = make_stores(settings)
+    policy = _policy(settings, _capabilities(settings, stores.data, trailers=False))
+    room = assemble_hooks(settings, PythonHooks(None))
+    uploads = _uploads(stores, policy, room, allow_all, ignore)
+    async with contextlib.AsyncExitStack() as stack:
+        if stores.lanes is not None:
+            stores.lanes.start()
+            stack.callback(stores.lanes.stop)
+        used: list[DataStore | OffsetStore | Ledger | Outbox] = [
+            stores.data,
+            stores.offsets,
+            stores.ledger,
+        ]
+        if room.tells:
+            used.append(stores.outbox)
+        for store in used:
+            stack.push_async_callback(store.close)
+            await store.open()
+        stack.push_async_callback(uploads.close)
+        yield _administration(uploads, stores, policy, room)
+
+
+def _uploads(
+    stores: Stores, policy: Policy, room: HookRoom, authorize: Authorize, observe: Observe
+) -> Uploads:
+    return Uploads(
+        stores.offsets,
+        stores.data,
+        policy,
+        hooks=room.hooks,
+        announcer=Announcer(room.hooks, stores.outbox, policy.clock),
+        ledger=stores.ledger,
+        authorize=authorize,
+        observe=observe,
+        placer=stores.placer,
+    )
 
 
 def _administration(

@@ -17,6 +17,7 @@ METADATA = "tests/web/test_bad_input_metadata.py::"
 IDENTITY = "tests/web/test_bad_input_identity.py::"
 CONCAT = "tests/web/test_bad_input_concat.py::"
 CHECKSUM = "tests/web/test_bad_input_checksum.py::"
+STATUS = "tests/web/test_status.py::"
 STATE = "tests/web/test_bad_input_state.py::"
 FLOODS = "tests/web/test_bad_input_floods.py::"
 LIMITS = "tests/faults/test_network_limits.py::"
@@ -174,6 +175,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         OWNERS + "test_to_others_an_upload_looks_missing",
         TOKENS + "test_a_whole_upload_with_a_token",
         TOKENS + "test_a_damaged_upload_looks_missing_to_others",
+        STATUS + "test_foreign_looks_like_missing",
     ),
     "A53 permissions withdrawn": (
         OWNERS + "test_a_permission_that_is_withdrawn_ends_an_upload",
