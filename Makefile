@@ -8,6 +8,8 @@ RUN_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_ARGS ?=
 CUTS ?= 500
+# Tests that break disks, networks and processes, or load them: one after the other.
+QUIET := faults soak
 SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -41,7 +43,9 @@ imports: $(STAMPS)/dev
 	$(BIN)/lint-imports
 
 unit: $(STAMPS)/dev tools ## tests of the rooms, the seams and the program
-	$(BIN)/pytest tests --ignore=tests/e2e $(TEST_FLAGS)
+	$(BIN)/pytest tests $(foreach room,e2e $(QUIET),--ignore=tests/$(room)) \
+		--numprocesses=2 --dist=loadfile $(TEST_FLAGS)
+	$(BIN)/pytest $(QUIET:%=tests/%) $(TEST_FLAGS)
 
 conformance: $(STAMPS)/dev tools ## the tus conformance suite against this server, on each store
 	$(BIN)/python tests/run_conformance.py
