@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 # What the collector has not taken by then is lost; the server ends all the same.
-_LAST_SPANS_MS = 2000
+_LAST_SPANS_S = 2.0
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def tracing() -> Iterator[None]:
     Enter it in the process that serves: spans are sent by a thread, which no fork survives.
     """
     os.environ.setdefault("OTEL_SERVICE_NAME", "tusd-py")
-    provider = TracerProvider()
+    provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     instrumentor = AioHttpServerInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
@@ -33,5 +34,7 @@ def tracing() -> Iterator[None]:
         yield
     finally:
         instrumentor.uninstrument()
-        provider.force_flush(_LAST_SPANS_MS)
-        provider.shutdown()
+        # It sends what is left, and may try for as long as a request to the collector may take.
+        last = threading.Thread(target=provider.shutdown, name="tusd-py-spans", daemon=True)
+        last.start()
+        last.join(_LAST_SPANS_S)
