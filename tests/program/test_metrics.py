@@ -16,6 +16,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.redis_server import running_redis
 from tests.support.server import Server, running_server
 
 from .test_admin import admin_of, fetch
@@ -230,3 +231,35 @@ def test_openmetrics_is_spoken_to_who_asks_for_it(tmp_path: Path) -> None:
         connection.close()
         assert (answer.getheader("Content-Type") or "").startswith("application/openmetrics-text")
         assert page.endswith("# EOF\n")
+
+
+def test_redis_and_what_expires_are_seen(tmp_path: Path) -> None:
+    """How long answers of Redis took, and uploads that the janitor removed."""
+    with running_redis() as redis:
+        options = ("--admin-listen", "127.0.0.1:0", "--redis-url", redis.url)
+        with running_server(tmp_path / "uploads", *options, "--expire-after", "1s") as server:
+            admin = admin_of(server)
+            create(server, 3)
+            numbers = scraped(admin, lambda n: n[("tusd_py_uploads_expired_total",)] == 1)
+            assert numbers[("tusd_py_uploads_expired_total",)] == 1
+            assert numbers[("tusd_py_redis_seconds_count",)] > 0
+            assert numbers[("tusd_py_redis_claims_total", "lost")] == 0
+
+
+def test_hooks_are_counted(tmp_path: Path) -> None:
+    """Those that are asked and those that are told; and events that could not be told wait."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name, code in (("pre-create", 0), ("post-create", 1)):
+        (hooks / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (hooks / name).chmod(0o755)
+    options = ("--admin-listen", "127.0.0.1:0", "--hooks-dir", str(hooks))
+    with running_server(tmp_path / "uploads", *options) as server:
+        admin = admin_of(server)
+        create(server, 3)
+        failed = ("tusd_hook_errors_total", "post-create")
+        numbers = scraped(admin, lambda n: n[failed] >= 1)
+        assert numbers[failed] >= 1
+        assert numbers[("tusd_hook_invocations_total", "pre-create")] == 1
+        assert numbers[("tusd_hook_errors_total", "pre-create")] == 0
+        assert numbers[("tusd_py_hook_duration_seconds_count", "pre-create")] == 1
