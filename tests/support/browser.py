@@ -77,10 +77,10 @@ def listen(page: Page) -> list[str]:
     return violations
 
 
-async def shoot(page: Page, name: str) -> None:
-    """Keep what the page looks like, for people."""
+async def shoot(page: Page, name: str, *, whole: bool = False) -> None:
+    """Keep what the page looks like, for people: what is in the window, or all of it."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+    await page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled", full_page=whole)
 
 
 async def flaws(page: Page) -> list[str]:

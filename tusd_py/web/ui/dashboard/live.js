@@ -75,6 +75,11 @@ function fill(row, upload) {
   setText(row.left, upload.eta_s == null ? '–' : duration(upload.eta_s))
 }
 
+export function showNothingKnown() {
+  setText(byId('now'), 'Not known just now.')
+  byId('live').hidden = byId('more').hidden = true
+}
+
 // EventSource can send no token, and gives up on some errors; this does neither.
 export async function watchLive(show, tell) {
   for (;;) {

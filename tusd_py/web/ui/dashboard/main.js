@@ -3,7 +3,7 @@ import { ask } from './asking.js'
 import { Charts } from './charts.js'
 import { byId, setText } from './dom.js'
 import { Figures } from './figures.js'
-import { showLive, watchLive } from './live.js'
+import { showLive, showNothingKnown, watchLive } from './live.js'
 import { showServer } from './server.js'
 
 const STATS_EVERY_MS = 5000
@@ -21,6 +21,7 @@ let asked = 0
 
 function tellConnection(state) {
   byId('connection').className = state
+  if (state === 'lost') showNothingKnown()
   setText(byId('connection'), CONNECTION[state])
 }
 

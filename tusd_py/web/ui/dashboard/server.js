@@ -5,6 +5,8 @@ import { bytes, count, duration } from './words.js'
 
 const PARTS = { data: 'Bytes', offsets: 'Records', disk: 'Disk', outbox: 'Pending hooks' }
 
+const WHOLE = { ok: 'Takes uploads', stopping: 'Is being stopped', lost: 'Cannot be reached' }
+
 const words = (name) => name.replaceAll('_', ' ').replace(/^./, (first) => first.toUpperCase())
 
 function fact(name, value) {
@@ -20,7 +22,7 @@ export function showServer(place, { status, checks }) {
   const parts = Object.entries(checks).map(([name, { ok, error, ...facts }]) =>
     card(PARTS[name] ?? words(name), ok, ok ? 'Works' : error, facts),
   )
-  const whole = { ok: 'Takes uploads', stopping: 'Is being stopped' }[status] ?? 'Cannot take uploads'
+  const whole = WHOLE[status] ?? 'Cannot take all uploads'
   place.replaceChildren(card('This server', status === 'ok', whole, {}), ...parts)
 }
 
