@@ -56,7 +56,8 @@ def browser_there() -> None:
 def running_dashboard(directory: Path, *options: str) -> Iterator[tuple[Server, str]]:
     """A server and the URL of its dashboard."""
     admin = f"127.0.0.1:{free_port()}"
-    with running_server(directory, "--admin-listen", admin, *options) as server:
+    patient = ("--network-timeout", "10m")  # however long the browser takes
+    with running_server(directory, "--admin-listen", admin, *patient, *options) as server:
         yield server, f"http://{admin}/dashboard"
 
 
@@ -246,3 +247,27 @@ async def test_a_server_that_goes_away_is_noticed_and_so_is_its_return(tmp_path:
             await expect(page.locator("#connection")).to_have_text("Live")
             await expect(page.locator("#notice")).to_be_hidden()
             await expect(page.locator("#server")).to_contain_text("Takes uploads")
+
+
+async def test_a_token_is_asked_for_if_one_is_needed(tmp_path: Path) -> None:
+    """A wrong one is refused in words; the right one is kept as long as the tab is open."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("correct-horse-battery-staple\n")
+    options = ("--admin-token-file", str(tokens))
+    with running_dashboard(tmp_path / "uploads", *options) as (_, url):
+        async with open_browser(tmp_path / "b", bypass_csp=True) as context:
+            page = await context.new_page()
+            await page.goto(url)
+            field = page.get_by_label("Token of operators")
+            await field.fill("wrong")
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_text("This token is not accepted.")).to_be_visible()
+            await judge(page, "dashboard-token")
+            await field.fill("correct-horse-battery-staple")
+            await page.get_by_role("button", name="Look").click()
+            await expect(page.locator("#connection")).to_have_text("Live")
+            await expect(page.locator("body[data-shown]")).to_be_visible()
+            await expect(field).to_be_hidden()
+            await page.reload()
+            await expect(page.locator("#connection")).to_have_text("Live")
+            await expect(field).to_be_hidden()

@@ -14,9 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.support.redis_server import running_redis
 from tests.support.server import Server, running_server
+from tusd_py import Settings, create_admin_app, create_app
 
 from .test_admin import admin_of, fetch
 from .test_metrics import PATCH, V, ask, create, send
@@ -320,3 +323,20 @@ def test_an_unknown_period_is_an_error(tmp_path: Path) -> None:
         status, text = fetch(f"{admin_of(server)}api/stats?period=year")
         assert status == 400
         assert text == "ERR_BAD_REQUEST: period must be one of hour, day, week.\n"
+
+
+async def test_an_application_of_ones_own_has_it_too(
+    aiohttp_client: AiohttpClient, tmp_path: Path
+) -> None:
+    """Where it is mounted, and if a history is wanted."""
+    uploads = create_app(Settings(upload_dir=tmp_path / "uploads", history="on"))
+    app = web.Application()
+    app.add_subapp("/files/", uploads)
+    app.add_subapp("/staff/uploads/", create_admin_app(uploads))
+    client = await aiohttp_client(app)
+    headers = PATCH | {"Upload-Length": "3"}
+    async with client.post("/files/", headers=headers, data=b"abc") as answer:
+        assert answer.status == 201
+    async with client.get("/staff/uploads/api/stats") as answer:
+        found = await answer.json()
+    assert (found["totals"]["finished"], found["totals"]["bytes"]) == (1, 3)
