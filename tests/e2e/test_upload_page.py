@@ -311,3 +311,43 @@ async def test_a_server_that_wants_a_token(
     await page.button("Retry upload").click()
     await page.completed()
     assert page.violations == []
+
+
+async def test_a_file_that_was_not_kept_is_asked_for_and_resumes(
+    browser: BrowserContext, fresh_server: Server, video: Sample
+) -> None:
+    """What is too large for the browser's store is chosen again, but not sent again."""
+    async with ChaosProxy(fresh_server.port, [HALF]) as proxy:
+        url = page_of(proxy.url_of(fresh_server.url))
+        page = await UploadPage.open(browser, url)
+        await page.upload(video.path)
+        await proxy.wait_cut_offs()
+        await page.kept(1)
+        await page.forget_files()
+        await page.page.close()
+        page = await UploadPage.open(browser, url)
+        await expect(page.page.get_by_text("One file is too large to be kept")).to_be_visible()
+        await shoot(page.page, "asked-again")
+        await page.button("Choose again").click()
+        await page.add(video.path)
+        await page.page.locator(".uppy-StatusBar-actionBtn--upload").click()
+        await page.completed()
+        assert proxy.requests[-1].offset == HALF.after_bytes
+    await assert_stored(fresh_server, only_upload(fresh_server), video)
+
+
+async def test_it_can_be_used_without_a_mouse(
+    browser: BrowserContext, fresh_server: Server, samples: Samples
+) -> None:
+    """The tabulator key leads to choosing files and to uploading them, Enter does it."""
+    sample = samples.of(2 * MB)
+    page = await UploadPage.open(browser, page_of(fresh_server.url))
+    await page.tab_to("browse files")
+    async with page.page.expect_file_chooser() as chooser:
+        await page.page.keyboard.press("Enter")
+    await (await chooser.value).set_files(sample.path)
+    await expect(page.items).to_have_count(1)
+    await page.tab_to("Upload 1 file")
+    await page.page.keyboard.press("Enter")
+    await page.completed()
+    await assert_stored(fresh_server, only_upload(fresh_server), sample)

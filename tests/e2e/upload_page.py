@@ -37,6 +37,19 @@ _KEPT = """async (count) => {
     }
 }"""
 
+_FORGET = """async () => {
+    const db = await new Promise((resolve, reject) => {
+        const request = indexedDB.open('uppy-blobs')
+        request.onsuccess = () => resolve(request.result)
+        request.onerror = () => reject(request.error)
+    })
+    const change = db.transaction('files', 'readwrite')
+    change.objectStore('files').clear()
+    await new Promise((resolve) => { change.oncomplete = resolve })
+    db.close()
+}"""
+_MOST_TABS = 20
+
 
 class UploadPage:
     """An open upload page.
@@ -94,6 +107,20 @@ class UploadPage:
     async def kept(self, count: int) -> None:
         """Wait until the browser has stored that many files, and the URLs of their uploads."""
         await self.page.wait_for_function(_KEPT, arg=count)
+
+    async def forget_files(self) -> None:
+        """Remove the stored files, as if they had been too large to be stored."""
+        await self.page.evaluate(_FORGET)
+
+    async def tab_to(self, name: str) -> None:
+        """Press the tabulator key until the button with this name has the focus."""
+        target = self.button(name)
+        await expect(target).to_be_visible()
+        for _ in range(_MOST_TABS):
+            if await target.evaluate("(element) => element === document.activeElement"):
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"the tabulator key does not lead to {name}")
 
 
 async def crash(context: BrowserContext, page: Page) -> None:

@@ -22,6 +22,7 @@ const WORDS = {
   dashboardTitle: 'Files',
   sessionRestored: 'Your files are here again',
   recoveredAllFiles: 'Press Upload to resume them where they stopped.',
+  reSelect: 'Choose again',
   recoveredXFiles: {
     0: 'One file is too large to be kept here: choose it again, then press Upload to resume it.',
     1: '%{smart_count} files are too large to be kept here: choose them again, then press Upload to resume them.',
