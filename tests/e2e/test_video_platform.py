@@ -121,6 +121,36 @@ async def test_a_video_is_cut_resumed_and_published(
     assert memory.grown < MOST_GROWTH
 
 
+async def test_a_site_that_was_killed_goes_on(
+    platform: Platform, film: Sample, tmp_path: Path
+) -> None:
+    """What had arrived is there when it is back, and the rest follows."""
+    point = film.size // 2
+    cuts = [Cut(after_bytes=point, ending=Ending.HOLD)]
+    async with ChaosProxy(platform.port, cuts) as proxy:
+        with platform.app() as app:
+            async with platform.signed_in("anna") as anna:
+                job = tusjs.Job(
+                    endpoint=proxy.url_of(platform.endpoint),
+                    path=film.path,
+                    options=options_of(anna, film),
+                    storage=tmp_path / "urls.json",
+                )
+            async with tusjs.TusJs([job]):
+                await proxy.wait_cut_offs(1)
+                app.process.kill()
+                app.process.wait()
+        with platform.app(), platform.publisher():
+            (report,) = await tusjs.run(replace(job, resume=True))
+            async with platform.signed_in("anna") as anna:
+                (video,) = await anna.videos(1)
+    (found,) = report.of("HEAD")
+    # What the killed process had read and not yet written is sent again.
+    assert 0 < (found.offset or 0) <= point
+    assert sum(report.accepted) == film.size - (found.offset or 0)
+    assert video["sha256"] == film.sha256
+
+
 async def test_nobody_sees_the_videos_of_others(platform: Platform, film: Sample) -> None:
     """Complete or not, published or not: to everybody else it is not there."""
     with platform.app(), platform.publisher():
@@ -133,6 +163,9 @@ async def test_nobody_sees_the_videos_of_others(platform: Platform, film: Sample
                 methods = ("HEAD", "GET") if "/videos/" in target else ("HEAD", "GET", "DELETE")
                 assert {await berta.status(method, target) for method in methods} == {404}
             assert await berta.status("PATCH", url, **append) == 404
+            for part in (url, missing):
+                joined = {"Upload-Concat": f"final;{part}"}
+                assert await berta.status("POST", platform.endpoint, **joined) == 404
             assert await berta.catalogue() == {"videos": [], "troubles": []}
             assert await anna.status("HEAD", url) == 200
         async with aiohttp.ClientSession() as nobody:
