@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from tests.service.conftest import EXPIRE_AFTER_S, House
+from tests.service.conftest import EXPIRE_AFTER_S, Death, House
 from tests.support.bodies import ScriptedBody
 from tests.support.redis_server import RedisServer
 from tests.support.reply_proxy import ReplyProxy
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
-from tusd_py.interfaces import BodyEnd, HookType
+from tusd_py.data.placing import LinkPlacer
+from tusd_py.interfaces import BodyEnd, HookType, Placer
 from tusd_py.offsets.redis import RedisOffsets
+from tusd_py.protocol.digests import DigestRules
 from tusd_py.protocol.errors import (
     BytesBusy,
     ClaimLost,
@@ -29,16 +32,20 @@ from tusd_py.protocol.errors import (
     UploadDamaged,
     UploadNotFound,
 )
+from tusd_py.protocol.metadata import format_metadata
 from tusd_py.protocol.model import Upload
+from tusd_py.protocol.placement import parse_template
 
 from .conftest import StartNode, wait_until
 from .test_claims import commands_of
+
+RULES = DigestRules(algorithms=("sha256",))
 
 
 class Open(Protocol):
     """Opens a house on the stores that the nodes share."""
 
-    async def __call__(self, *, url: str | None = None) -> House:
+    async def __call__(self, *, url: str | None = None, placer: Placer | None = None) -> House:
         """Return another node."""
 
 
@@ -47,10 +54,11 @@ async def open_house(start: StartNode, directory: Path) -> AsyncIterator[Open]:
     """Nodes with the whole service."""
     async with running_lanes() as run, contextlib.AsyncExitStack() as stack:
 
-        async def begin(*, url: str | None = None) -> House:
+        async def begin(*, url: str | None = None, placer: Placer | None = None) -> House:
             data = DiskData(directory, run, fenced=True)
             await data.open()
-            house = House(offsets=await start(url=url), data=data)
+            offsets = await start(url=url)
+            house = House(offsets=offsets, data=data, placer=placer, digests=RULES)
             stack.push_async_callback(house.uploads.close)
             return house
 
@@ -199,6 +207,37 @@ async def test_a_seizure_that_could_not_be_saved_is_made_good(
     if kept:
         upload = await house.append(upload, b"def")
         assert await house.content(upload) == b"abcdef"
+
+
+class DyingPlacer(LinkPlacer):
+    """Of a node that dies when a file has its name."""
+
+    async def place(self, upload: Upload, *, durable: bool) -> Mapping[str, str]:
+        await super().place(upload, durable=durable)
+        raise Death
+
+
+async def test_a_file_that_a_dead_node_placed_is_finished_by_another(
+    open_house: Open, server: RedisServer, directory: Path
+) -> None:
+    """The bytes are taken away from the dead one, the name stays, and there is only one."""
+    async with running_lanes() as run:
+        place = directory.parent / "placed"
+        made = (place, directory, parse_template("{filename}"), run)
+        dying, living = DyingPlacer(*made, dir_mode=0o755), LinkPlacer(*made, dir_mode=0o755)
+        await dying.open()
+        first, second = await open_house(placer=dying), await open_house(placer=living)
+        upload = await first.create(9, metadata=format_metadata({"filename": b"a.txt"}))
+        with pytest.raises(Death):
+            await first.append(upload, b"fresh air")
+        server.ask("HSET", f"tusd-py:{{{upload.id}}}", "holder", "a.1")
+        finished = await second.head(upload)
+    assert finished.finished
+    assert finished.digests == {"sha256": hashlib.sha256(b"fresh air").digest()}
+    assert finished.storage["Path"] != upload.storage["Path"]
+    assert finished.storage["PlacedAt"] == str(place / "a.txt")
+    assert os.listdir(place) == ["a.txt"]
+    assert (place / "a.txt").read_bytes() == await first.content(finished) == b"fresh air"
 
 
 async def cut_short(house: House, server: RedisServer, upload: Upload) -> None:
