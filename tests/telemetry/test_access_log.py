@@ -53,6 +53,14 @@ def test_a_record_for_each_answer_with_its_level(
     assert (fields["requestId"], fields["duration_ms"]) == ("r", 250.0)
 
 
+def test_a_long_path_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Its beginning tells enough."""
+    with caplog.at_level(logging.INFO, "tusd_py"):
+        AccessLog().observe(replace(ANSWERED, path="/" + "x" * 8000))
+    (record,) = caplog.records
+    assert vars(record)["path"] == "/" + "x" * 255
+
+
 def test_nothing_is_made_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody else's program logs warnings only, by default."""
     with caplog.at_level(logging.WARNING, "tusd_py"):

@@ -35,6 +35,10 @@ _TROUBLE: Final = frozenset(
 )
 
 
+# What clients send must not fill the log; the longest id has 200 characters.
+_PATH_LENGTH = 256
+
+
 class AccessLog:
     """Writes the lines; `observe` is an `Observe`.
 
@@ -66,7 +70,7 @@ class AccessLog:
             "ResponseOutgoing",
             {
                 "method": one.method,
-                "path": one.path,
+                "path": one.path[:_PATH_LENGTH],
                 "status": one.status,
                 "outcome": outcome,
                 "code": one.code,

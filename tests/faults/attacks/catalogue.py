@@ -20,6 +20,8 @@ CHECKSUM = "tests/web/test_bad_input_checksum.py::"
 STATUS = "tests/web/test_status.py::"
 STATE = "tests/web/test_bad_input_state.py::"
 FLOODS = "tests/web/test_bad_input_floods.py::"
+LOG = "tests/program/test_log.py::"
+METRICS = "tests/telemetry/test_metrics.py::"
 LIMITS = "tests/faults/test_network_limits.py::"
 TOKENS = "tests/web/test_tokens.py::"
 ACCESS = "tests/service/test_access.py::"
@@ -154,7 +156,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "A43 file types": (DOWNLOAD + "test_no_type_is_given_that_a_browser_would_run",),
     "A44 long metadata": (METADATA + "test_metadata_that_is_too_long_is_refused",),
     "A45 every byte": (METADATA + "test_metadata_is_repeated_byte_for_byte",),
-    "A46 metadata in logs": (FLOODS + "test_a_log_line_is_one_line_whatever_was_sent",),
+    "A46 metadata in logs": (
+        FLOODS + "test_a_log_line_is_one_line_whatever_was_sent",
+        LOG + "test_a_terminal_gets_colours_and_nothing_that_a_client_has_sent_as_it_is",
+        METRICS + "test_no_label_comes_from_a_client",
+    ),
     "A47 markup in errors": (METADATA + "test_errors_are_plain_text_without_echo",),
     "A48 not UTF-8": (
         METADATA + "test_a_known_field_that_is_not_utf_8_is_refused",
@@ -285,7 +291,10 @@ ROWS: dict[str, tuple[str, ...]] = {
     "A8b one upload, many writers": ("tests/service/test_handover.py::test_everybody_gets_a_turn",),
     "A8c a flood of HEADs": (FLOODS + "test_a_flood_of_heads_leaves_every_byte",),
     "A8d compression bombs": (CONNECTIONS + "test_an_encoded_body_is_not_read",),
-    "A8e random paths": (FLOODS + "test_a_log_line_is_one_line_whatever_was_sent",),
+    "A8e random paths": (
+        FLOODS + "test_a_log_line_is_one_line_whatever_was_sent",
+        METRICS + "test_no_label_comes_from_a_client",
+    ),
     "A8f ranges": (
         DOWNLOAD + "test_other_ranges_get_everything",
         DOWNLOAD + "test_a_part_that_is_not_there_is_told_the_size",
