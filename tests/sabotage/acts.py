@@ -547,4 +547,31 @@ ACTS: Final = (
         new="if name and not",
         tests=("tests/protocol/test_placement.py",),
     ),
+    # --- what owners may have
+    Act(
+        name="an upload that is finished stays open in the ledger",
+        invariant="I36",
+        file="tusd_py/service/accounts.py",
+        old="open=not upload.finished",
+        new="open=True",
+        tests=(
+            "tests/service/test_accounts.py::test_an_upload_counts_from_its_creation_to_its_end",
+        ),
+    ),
+    Act(
+        name="what is removed is counted on",
+        invariant="I36",
+        file="tusd_py/service/removal.py",
+        old="        await self._accounts.left(claim.upload.id)\n",
+        new="",
+        tests=("tests/service/test_accounts.py::test_what_expires_counts_no_more",),
+    ),
+    Act(
+        name="a body does not wait for what it owes",
+        invariant="I26",
+        file="tusd_py/service/throttle.py",
+        old="            await self._pause(self._stopped, delay_s)\n",
+        new="            pass\n",
+        tests=("tests/service/test_throttle.py::test_a_body_takes_its_time",),
+    ),
 )

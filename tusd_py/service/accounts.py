@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 from ..interfaces.quotas import Account, Ledger
 from ..interfaces.stores import OffsetStore
@@ -46,18 +47,20 @@ class Accounts:
         """Whether anything is counted."""
         return self._bounds.counting
 
-    @contextlib.asynccontextmanager
-    async def admitted(self, new: Upload) -> AsyncIterator[None]:
+    def admitted(self, new: Upload) -> AbstractAsyncContextManager[None]:
         """Count a new upload, whose record is made inside; if that fails it is not counted.
 
         Raises:
             TooManyUploads, TooManyCreations, QuotaExceeded, InsufficientStorage
             StoreUnavailable
         """
-        if not self.counting:
-            _check_countless(new)
-            yield
-            return
+        if self.counting:
+            return self._admitted(new)
+        _check_countless(new)
+        return contextlib.nullcontext()
+
+    @contextlib.asynccontextmanager
+    async def _admitted(self, new: Upload) -> AsyncIterator[None]:
         try:
             await self._enter_limited(new, new.length or 0)
         except asyncio.CancelledError:
@@ -78,15 +81,15 @@ class Accounts:
         if self.counting:
             await self._enter_limited(upload, size)
 
-    @contextlib.asynccontextmanager
-    async def finishing(self, before: Upload, finished: Upload) -> AsyncIterator[None]:
+    def finishing(self, before: Upload, finished: Upload) -> AbstractAsyncContextManager[None]:
         """Count an upload as finished, as it is saved inside; the caller holds the claim.
 
         Before the save, for that may give the claim back.
         """
-        if not self.counting:
-            yield
-            return
+        return self._finishing(before, finished) if self.counting else contextlib.nullcontext()
+
+    @contextlib.asynccontextmanager
+    async def _finishing(self, before: Upload, finished: Upload) -> AsyncIterator[None]:
         await self.settle(finished)
         try:
             yield

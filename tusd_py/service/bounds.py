@@ -63,6 +63,10 @@ class Bounded:
         self._throttle = throttle
         self.space = space
 
+    def hold(self, upload: Upload) -> bool:
+        """Whether there is any limit for bodies of the upload."""
+        return self.space.watched or self.accounts.counting or self._throttle.slows(upload)
+
     def whole(self, new: Upload, body: Body) -> Body:
         """Return the body of a small upload, so that reading it takes as long as it should."""
         return self._throttle.slowed(new, body)

@@ -113,8 +113,12 @@ class Intake:
         """
         if head.length == 0 and head.checksum is None and plan.upload == claim.upload:
             return  # without a byte, or a length, there is nothing to keep
-        async with self._keeping.bounded.around(claim, plan.upload, head, body) as bounded:
-            await self._receive(claim, plan, head, bounded, request)
+        bounded = self._keeping.bounded
+        if not bounded.hold(plan.upload):
+            await self._receive(claim, plan, head, body, request)
+            return
+        async with bounded.around(claim, plan.upload, head, body) as slowed:
+            await self._receive(claim, plan, head, slowed, request)
 
     async def _receive(
         self, claim: Claim, plan: AppendPlan, head: BodyHead, body: Body, request: RequestInfo

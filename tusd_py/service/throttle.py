@@ -52,17 +52,32 @@ class Throttle:
         self, bounds: Bounds, spend: Spend, clock: Callable[[], float], wait: Pause = pause
     ) -> None:
         self._bounds = bounds
+        general = (
+            bounds.server.bytes_per_second,
+            bounds.owner.bytes_per_second,
+            bounds.upload_bytes_per_second,
+        )
+        self._is_general = any(rate is not None for rate in general)
         self._spend = spend
         self._clock = clock
         self._pause = wait
         self._pots: WeakValueDictionary[str, _Pot] = WeakValueDictionary()
         self._free_at: dict[str, float] = {}  # of uploads: only one process at a time has one
 
+    def slows(self, upload: Upload) -> bool:
+        """Whether there is a rate for bodies of the upload."""
+        quota = upload.quota
+        return (
+            self._is_general
+            or upload.bytes_per_second is not None
+            or (quota is not None and quota.bytes_per_second is not None)
+        )
+
     def slowed(self, upload: Upload, body: Body) -> Body:
         """Return the body, so that reading it takes as long as it should."""
-        shares = self._shares_of(upload)
-        if not shares:
+        if not self.slows(upload):
             return body
+        shares = self._shares_of(upload)
         if min(share.rate for share in shares) < _IN_PIECES_RATE:
             body.in_pieces()
         return _SlowedBody(body, shares, self._clock, self._pause)
