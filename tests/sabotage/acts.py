@@ -552,7 +552,7 @@ ACTS: Final = (
         name="an upload that is finished stays open in the ledger",
         invariant="I36",
         file="tusd_py/service/accounts.py",
-        old="open=not upload.finished",
+        old="open=not over",
         new="open=True",
         tests=(
             "tests/service/test_accounts.py::test_an_upload_counts_from_its_creation_to_its_end",

@@ -17,7 +17,9 @@ from tusd_py.interfaces import (
     HookType,
     UploadLimits,
 )
+from tusd_py.protocol.digests import DigestRules
 from tusd_py.protocol.errors import (
+    ChecksumMismatch,
     InsufficientStorage,
     InternalError,
     MaxSizeExceeded,
@@ -27,6 +29,7 @@ from tusd_py.protocol.errors import (
     TooManyUploads,
     UploadRejected,
 )
+from tusd_py.protocol.metadata import format_metadata
 from tusd_py.protocol.model import Partial, UploadId
 from tusd_py.protocol.quota import Quota
 from tusd_py.quotas.memory import MemoryLedger
@@ -71,6 +74,18 @@ async def test_what_comes_whole_is_never_left_open() -> None:
     for content in (b"abc", b"", b"defg"):
         await house.create(len(content), content)
     assert await counts(house) == (0, 7)
+
+
+async def test_a_file_that_is_not_the_one_declared_is_not_open() -> None:
+    """It can never be finished, and would be in the way of others until it is removed."""
+    rules = DigestRules(algorithms=("sha256",), keys={"sha256": "sha256"})
+    house = House(digests=rules, bounds=Bounds(owner=Quota(open_uploads=1)))
+    upload = await house.create(3, metadata=format_metadata({"sha256": b"0" * 64}))
+    with pytest.raises(ChecksumMismatch):
+        await house.append(upload, b"abc")
+    assert await counts(house) == (0, 3)
+    assert await accounts_of(house).recount() == 0
+    await house.create(3)
 
 
 async def test_what_expires_counts_no_more() -> None:

@@ -179,7 +179,8 @@ class Accounts:
 
 def _account_of(upload: Upload) -> Account:
     size = upload.offset if upload.length is None else upload.length
-    return Account(upload_id=upload.id, owner=upload.owner, size=size, open=not upload.finished)
+    over = upload.finished or upload.failed is not None
+    return Account(upload_id=upload.id, owner=upload.owner, size=size, open=not over)
 
 
 def _check_countless(new: Upload) -> None:

@@ -135,6 +135,7 @@ class Completion:
         expires_at = self._keeping.clock() + FAILED_STAYS_S
         failed = replace(upload, failed=error.code, expires_at=expires_at)
         await claim.save(failed, durable=self._durable)
+        await self._keeping.bounded.accounts.settle(failed)
         await self._announcer.now(request, HookType.POST_INTERRUPT, failed, cause=error.code)
 
     def _finished(self, upload: Upload) -> Upload:
