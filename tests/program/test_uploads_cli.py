@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import pty
@@ -29,6 +30,20 @@ TYPE = ("Content-Type", "application/offset+octet-stream")
 EVIL = "a\x1b[31m\nb\x9b.txt"
 
 
+def called(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call the program and return what came of it."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.argv", ["tusd-py", *arguments])
+        patched.setattr("sys.stdout", out)
+        patched.setattr("sys.stderr", err)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
 @dataclass(frozen=True)
 class Place:
     """A server, and how its stores are named on the command line."""
@@ -36,9 +51,13 @@ class Place:
     server: Server
     options: tuple[str, ...]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the program on the stores."""
+    def spawn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the program on the stores, as a user does."""
         return tusd_py(*arguments, *self.options)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it in this process, which saves the time to start one."""
+        return called(*arguments, *self.options)
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """Run it with ``--json``, and return the objects."""
@@ -132,7 +151,7 @@ def test_who_only_looks_changes_nothing(place: Place) -> None:
         fields = (V, TYPE, ("Upload-Offset", "3"), ("Content-Length", "7"))
         sending.send(head("PATCH", path, *fields) + b"def")
         for command in (["ls"], ["show", upload_id], ["check"], ["expire", "--dry-run"]):
-            assert place.run(*command).returncode == 0
+            assert place.spawn(*command).returncode == 0
         assert (record.read_bytes(), record.stat().st_mtime_ns) == before[1:3]
         sending.send(b"ghij")
         assert sending.answer("PATCH").status == 204
@@ -146,7 +165,7 @@ def test_rm_stops_who_sends(place: Place) -> None:
     with RawConnection(place.server.port) as sending:
         fields = (V, TYPE, ("Upload-Offset", "3"), ("Content-Length", "7"))
         sending.send(head("PATCH", f"/files/{upload_id}", *fields) + b"def")
-        done = place.run("rm", upload_id, "missing")
+        done = place.spawn("rm", upload_id, "missing")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "tusd-py: missing: Upload not found.\n"
         assert sending.answer("PATCH").status in {404, 423, 503}
@@ -168,8 +187,8 @@ def test_removal_is_told_to_hooks(tmp_path: Path) -> None:
     with running_server(tmp_path / "uploads") as server:
         upload_id = Place(server, options).create()
         assert server.stop() == 0
-    assert tusd_py("rm", upload_id, *options).returncode == 0
-    done = tusd_py("hooks", "list", "--json", *options)
+    assert called("rm", upload_id, *options).returncode == 0
+    done = called("hooks", "list", "--json", *options)
     (event,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert (event["type"], event["upload"], event["state"]) == (
         HookType.POST_TERMINATE.value,
@@ -191,7 +210,7 @@ def test_expire(tmp_path: Path) -> None:
     while time.time() < ends:  # a second has to pass
         os.sched_yield()
     for _ in range(2):
-        dry = tusd_py("expire", "--dry-run", *options)
+        dry = called("expire", "--dry-run", *options)
         assert (dry.returncode, dry.stdout) == (0, f"{old}\n")
     expired = tusd_py("expire", *options)
     assert (expired.returncode, expired.stdout, expired.stderr) == (0, "1 removed\n", "")
@@ -218,12 +237,12 @@ def test_check(place: Place) -> None:
 def test_check_without_stores(tmp_path: Path) -> None:
     """A missing directory and a Redis that is not there are errors, and nothing is made."""
     missing = tmp_path / "missing"
-    done = tusd_py("check", "--upload-dir", str(missing))
+    done = called("check", "--upload-dir", str(missing))
     assert done.returncode == 1
     assert f"error    directory: there is no {missing}" in done.stdout
     assert not missing.exists()
     url = f"unix://{tmp_path}/nobody"
-    done = tusd_py("check", "--upload-dir", str(tmp_path), "--redis-url", url)
+    done = called("check", "--upload-dir", str(tmp_path), "--redis-url", url)
     assert (done.returncode, "error    stores: " in done.stdout) == (1, True)
 
 
@@ -239,39 +258,22 @@ def test_check_without_stores(tmp_path: Path) -> None:
         (["show", "a\x1b.info"], "a\ufffd.info is no id of an upload"),
     ],
 )
-def test_mistakes(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    sentence: str,
-) -> None:
+def test_mistakes(tmp_path: Path, arguments: list[str], sentence: str) -> None:
     """One sentence, and the exit code of a mistake."""
-    monkeypatch.setattr("sys.argv", ["tusd-py", *arguments, "--upload-dir", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    shown = capsys.readouterr()
-    assert (ended.value.code, shown.out) == (2, "")
-    assert shown.err.startswith("tusd-py: ")
-    assert shown.err.count("\n") == 1
-    assert sentence in shown.err
+    done = called(*arguments, "--upload-dir", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("tusd-py: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["ls"], ["show", "a"], ["rm", "a"], ["expire"]])
-def test_a_missing_directory_is_not_made(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-) -> None:
+def test_a_missing_directory_is_not_made(tmp_path: Path, arguments: list[str]) -> None:
     """It is named, with the option that names another."""
     missing = tmp_path / "missing"
-    monkeypatch.setattr("sys.argv", ["tusd-py", *arguments, "--upload-dir", str(missing)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    shown = capsys.readouterr()
-    assert (ended.value.code, shown.out) == (1, "")
-    assert f"there is no directory {missing}; name another with --upload-dir" in shown.err
+    done = called(*arguments, "--upload-dir", str(missing))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is no directory {missing}; name another with --upload-dir" in done.stderr
     assert not missing.exists()
 
 
