@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
-from tests.support.redis_server import running_redis
+from tests.support.redis_server import free_port, running_redis
 from tests.support.server import Server, running_server
 from tusd_py import Settings, create_admin_app, create_app
 
@@ -298,6 +298,19 @@ def test_live_uploads_come_as_a_stream_of_events(tmp_path: Path) -> None:
             assert live["uploads"][0]["id"] == upload_id
             assert server.stop() == 0
         connection.close()
+
+
+def test_hooks_that_fail_and_those_that_wait_are_told(tmp_path: Path) -> None:
+    """By their type, and how many there are."""
+    nobody = f"http://127.0.0.1:{free_port()}/"
+    hooks = ("--hooks-http", nobody, "--hooks-enabled-events", "post-finish")
+    with running_server(tmp_path / "uploads", *ADMIN, *hooks, "--hooks-http-retry", "1") as server:
+        admin = admin_of(server)
+        assert send(server, "POST", "", PATCH | {"Upload-Length": "3"}, b"abc")[0] == 201
+        failed = _until(lambda: stats_of(admin)["hook_errors"], bool)
+        assert list(failed) == ["post-finish"]
+        outbox = json.loads(fetch(f"{admin}readyz")[1])["checks"]["outbox"]
+        assert (outbox["pending"], outbox["given_up"]) == (1, 0)
 
 
 def test_a_history_is_kept_if_it_is_wanted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,6 +26,14 @@ class BrokenBoard(MemoryHistory):
 
     async def board(self, now: float) -> Sequence[str]:
         raise StoreUnavailable
+
+
+class HangingBoard(MemoryHistory):
+    """Never answers."""
+
+    async def board(self, now: float) -> Sequence[str]:
+        never: asyncio.Future[Sequence[str]] = asyncio.get_running_loop().create_future()
+        return await never
 
 
 class House:
@@ -113,3 +122,11 @@ async def test_without_a_board_each_shows_its_own() -> None:
     await alone.post()
     picture = await alone.look()
     assert (picture["count"], picture["whole"]) == (1, True)
+
+
+async def test_a_board_that_hangs_holds_up_nobody() -> None:
+    """What this process receives is shown in time."""
+    live = LiveUploads()
+    live.observe(BodyBegun(upload=UPLOAD, received=lambda: 0))
+    picture = await LiveBoard(live, HangingBoard(), timeout_s=0.01).look()
+    assert (picture["count"], picture["whole"]) == (1, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ MOST_SHOWN: Final = 100
 """So many uploads are shown one by one; of the rest only sums."""
 
 _LONGEST_NAME = 200
+_PATIENCE_S = 2.0
 # Longer than the pause between two notices, so that a busy process does not blink.
 _NOTICE_S = 5.0
 
@@ -34,6 +36,7 @@ class LiveBoard:
         live: what this process receives.
         history: whose board all of them use; None: there is nobody else.
         clock: seconds since the epoch.
+        timeout_s: how long the board may take before it is left out.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class LiveBoard:
         history: History | None,
         *,
         clock: Callable[[], float] = time.time,
+        timeout_s: float = _PATIENCE_S,
     ) -> None:
         self._live = live
         self._history = history
         self._clock = clock
+        self._timeout_s = timeout_s
         self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._posted = False
 
@@ -69,8 +74,9 @@ class LiveBoard:
         pictures, whole = [self._own()], True
         if self._history is not None:
             try:
-                notices = await self._history.board(self._clock())
-            except TusError:
+                async with asyncio.timeout(self._timeout_s):
+                    notices = await self._history.board(self._clock())
+            except (TusError, TimeoutError):
                 whole = False
             else:
                 found = [json.loads(notice) for notice in notices]
