@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -15,8 +16,12 @@ from tusd_py.web.sendfile import _send_all
 PATIENCE_S = 5.0
 
 
+@pytest.mark.parametrize("error", [None, BrokenPipeError()], ids=["sent", "broken"])
 async def test_a_cancelled_download_waits_for_its_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: OSError | None,
 ) -> None:
     """Neither end is closed under the thread: their numbers would be given to others."""
     loop, begun, let_go = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
@@ -27,6 +32,8 @@ async def test_a_cancelled_download_waits_for_its_thread(
         assert let_go.wait(PATIENCE_S)
         os.fstat(out)
         ended.append(len(os.pread(file, count, start)))
+        if error is not None:
+            raise error
         return count
 
     monkeypatch.setattr(os, "sendfile", slow)
@@ -48,3 +55,6 @@ async def test_a_cancelled_download_waits_for_its_thread(
         await asyncio.wait([task], timeout=PATIENCE_S)
         assert task.cancelled()
     assert ended == [5]
+    del task
+    gc.collect()
+    assert caplog.records == []

@@ -71,10 +71,12 @@ async def _in_thread(work: Callable[[], T]) -> T:
     future = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(future)
-    finally:
+    except asyncio.CancelledError:
         while not future.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([future])
+        future.exception()  # nobody else will ask for it
+        raise
 
 
 async def _writable(sock: socket.socket, stall_s: float) -> None:
