@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -95,13 +96,19 @@ async def test_hooks_follow_the_life_of_an_upload(aiohttp_client: MakeClient) ->
     async def note_later(event: HookEvent) -> None:
         note(event)
 
+    all_told = asyncio.Event()
+
+    async def note_last(event: HookEvent) -> None:
+        note(event)
+        all_told.set()
+
     hooks = {
         "pre-create": note,
         "post-create": note_later,
         "pre-finish": note_later,
         "post-finish": note,
         "pre-terminate": note,
-        "post-terminate": note_later,
+        "post-terminate": note_last,
     }
     client = await aiohttp_client(memory_app(hooks=hooks))
     path = await new_upload(client)
@@ -111,6 +118,8 @@ async def test_hooks_follow_the_life_of_an_upload(aiohttp_client: MakeClient) ->
     assert (await client.patch(path, headers=PATCH | end)).status == 204
     assert (await client.head(path, headers=V)).status == 200
     assert (await client.delete(path, headers=V)).status == 204
+    async with asyncio.timeout(5):  # the client need not wait for it
+        await all_told.wait()
     assert seen == [
         ("pre-create", 0),
         ("post-create", 0),
