@@ -73,7 +73,7 @@ bench: $(STAMPS)/dev $(STAMPS)/peers ## speed beside other servers (BENCH_ARGS=-
 bench-docs: $(STAMPS)/dev ## write the page about speed from what make bench has measured
 	$(BIN)/python -m tests.benchmarks --docs $(BENCH_ARGS)
 
-sabotage: $(STAMPS)/dev tools ## break the server in small ways; each has to make a test fail
+sabotage: $(STAMPS)/dev tools ## break the server in small ways; each has to make a test fail (some minutes; not in make test)
 	$(BIN)/python -m tests.sabotage
 
 audit: bandit $(STAMPS)/supply ## look for known faults in dependencies and for unsafe code in ours

@@ -14,7 +14,7 @@ from typing import Self
 from multidict import CIMultiDict, CIMultiDictProxy
 
 # Nothing here waits that long unless something is wrong.
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 Fields = Iterable[tuple[str, str | bytes]]
 
