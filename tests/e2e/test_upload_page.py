@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import BrowserContext, Route, expect
 
 from tests.support.browser import need_browser, open_browser, shoot
 from tests.support.chaos_proxy import ChaosProxy, Cut, Ending
@@ -223,6 +223,30 @@ async def test_what_failed_is_retried_with_one_click(
     await assert_stored(server, only_upload(server), sample)
 
 
+async def test_it_waits_for_a_busy_server(
+    browser: BrowserContext, fresh_server: Server, samples: Samples
+) -> None:
+    """While the server turns it away, the page says so and tries again by itself."""
+    sample = samples.of(2 * MB)
+    page = await UploadPage.open(browser, page_of(fresh_server.url))
+    busy = True
+
+    async def answer(route: Route) -> None:
+        if busy:
+            await route.fulfill(status=503, body="ERR_TOO_MANY_CONNECTIONS: try again")
+        else:
+            await route.continue_()
+
+    await page.page.route("**/files/", answer)
+    await page.upload(sample.path)
+    await expect(page.state).to_contain_text("The server is busy: waiting to resume")
+    await shoot(page.page, "busy")
+    busy = False
+    await page.completed()
+    await expect(page.state).to_be_empty()
+    await assert_stored(fresh_server, only_upload(fresh_server), sample)
+
+
 async def test_what_the_server_would_refuse_is_not_sent(
     browser: BrowserContext, start_server: StartServer, samples: Samples
 ) -> None:
@@ -236,7 +260,7 @@ async def test_what_the_server_would_refuse_is_not_sent(
     await page.add(large)
     await expect(page.problems).to_have_text(
         [
-            "video-2000000.mp4 It is the wrong type of file: choose image/*.",
+            "video-2000000.mp4 It is the wrong type of file: choose image files.",
             "large.png It is too large: choose a file of at most 2.9 MB.",
         ]
     )

@@ -55,6 +55,7 @@ async def open_browser(
             args=_OPTIONS,
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",  # what fades has too little contrast, for a moment
             **options,
         )
         context.set_default_timeout(PATIENCE_MS)

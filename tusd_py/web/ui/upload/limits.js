@@ -51,7 +51,8 @@ function dotted(extensions) {
 
 function named(kinds) {
   const rest = kinds.length > MOST_NAMED ? ' and some more' : ''
-  return kinds.slice(0, MOST_NAMED).join(', ') + rest
+  const words = kinds.slice(0, MOST_NAMED).map((kind) => kind.replace(/^([a-z]+)\/\*$/, '$1 files'))
+  return words.join(', ') + rest
 }
 
 function matches(type, glob) {
