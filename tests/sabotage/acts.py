@@ -368,7 +368,7 @@ ACTS: Final = (
         file="tusd_py/protocol/rules.py",
         old="return renew_expiry(upload, limits, now) if grew or completes else upload",
         new="return renew_expiry(upload, limits, now)",
-        tests=("tests/service/test_expiry.py",),
+        tests=("tests/protocol/test_rules.py",),
     ),
     Act(
         name="a sweep disturbs who is uploading",
@@ -418,7 +418,7 @@ ACTS: Final = (
         file="tusd_py/filesystem/calls.py",
         old="os.O_NOFOLLOW | ",
         new="",
-        tests=("tests/data/test_disk.py",),
+        tests=("tests/filesystem/test_calls.py",),
     ),
     Act(
         name="files with a second name are written to",
