@@ -43,7 +43,12 @@ def servers(folder: Path, redis_url: str) -> dict[str, tuple[str, ...]]:
 def run_suite(name: str, command: tuple[str, ...]) -> bool:
     """Start the server, run the suite against it, stop it; return whether all passed."""
     print(f"\n=== conformance with {name}", flush=True)
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+    with (
+        tempfile.TemporaryFile() as log,  # a line for each request is too much to read
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as server,
+    ):
         try:
             assert server.stdout is not None
             url = server.stdout.readline().removeprefix("Upload to ").strip()
@@ -51,7 +56,11 @@ def run_suite(name: str, command: tuple[str, ...]) -> bool:
                 *(sys.executable, "-m", "pytest", "tests/conformance", "-q"),
                 *("--url", url, "--house", "--expires-in", str(EXPIRE_AFTER_S + 5)),
             ]
-            return subprocess.run(suite, cwd=ROOT, check=False).returncode == 0
+            passed = subprocess.run(suite, cwd=ROOT, check=False).returncode == 0
+            if not passed:
+                log.seek(0)
+                print(log.read().decode(errors="replace"))
+            return passed
         finally:
             server.terminate()
 
