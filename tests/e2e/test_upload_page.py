@@ -46,18 +46,7 @@ async def test_a_dropped_file_arrives_unchanged(
     """A file that is dropped on the page arrives, and is linked to."""
     sample = samples.of(2 * MB)
     page = await UploadPage.open(browser, page_of(fresh_server.url))
-    dropped = await page.page.evaluate_handle(
-        """async (url) => {
-            const transfer = new DataTransfer()
-            const bytes = await (await fetch(url)).arrayBuffer()
-            transfer.items.add(new File([bytes], 'dropped.mp4', {type: 'video/mp4'}))
-            return transfer
-        }""",
-        await _as_url(page, sample),
-    )
-    for event in ("dragenter", "dragover", "drop"):
-        at = page.page.locator(".uppy-Dashboard-dropFilesHereHint, .uppy-Dashboard").first
-        await at.dispatch_event(event, {"dataTransfer": dropped})
+    await _drop(page, sample.path)
     await page.button("Upload 1 file").click()
     await page.completed()
     url = only_upload(fresh_server)
@@ -67,21 +56,40 @@ async def test_a_dropped_file_arrives_unchanged(
     assert page.violations == []
 
 
-async def _as_url(page: UploadPage, sample: Sample) -> str:
-    """Give the page a way to read a sample."""
-    url = f"{page.page.url}sample"
-    await page.page.route(url, lambda route: route.fulfill(path=sample.path))
-    return url
+async def _drop(page: UploadPage, path: Path) -> None:
+    """Drop a file on the page, as if it came from the desktop."""
+    chosen = await page.page.evaluate_handle(
+        """() => {
+            const input = document.createElement('input')
+            input.type = 'file'
+            return document.body.appendChild(input)
+        }"""
+    )
+    element = chosen.as_element()
+    assert element is not None
+    await element.set_input_files(path)
+    dropped = await page.page.evaluate_handle(
+        """(input) => {
+            const transfer = new DataTransfer()
+            transfer.items.add(input.files[0])
+            input.remove()
+            return transfer
+        }""",
+        chosen,
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        at = page.page.locator(".uppy-Dashboard-dropFilesHereHint, .uppy-Dashboard").first
+        await at.dispatch_event(event, {"dataTransfer": dropped})
 
 
 async def test_79_megabytes_arrive_unchanged(
     browser: BrowserContext, fresh_server: Server, video: Sample
 ) -> None:
-    """A video goes in one request of the page, and is the same on the server."""
+    """A video is dropped, goes in one request of the page, and is the same on the server."""
     async with ChaosProxy(fresh_server.port) as proxy:
         page = await UploadPage.open(browser, page_of(proxy.url_of(fresh_server.url)))
         await shoot(page.page, "empty")
-        await page.add(video.path)
+        await _drop(page, video.path)
         await expect(page.items).to_have_count(1)
         await shoot(page.page, "chosen")
         await page.button("Upload 1 file").click()
