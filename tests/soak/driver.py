@@ -23,6 +23,8 @@ from tests.support.target import V
 from .figures import Life, Result
 
 _LOOK_S = 1.0
+# At once; more than as many as use a pool of connections at the same moment later.
+_WARM = 64
 _REST_LOOKS = 20
 # Uploads that run at the end get this long to become complete.
 _END_S = 300.0
@@ -78,6 +80,7 @@ class Soak:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self._node.start()
         try:
+            await self._warm_up()
             fresh = self._look_at_rest()
             self._began = time.monotonic()
             await self._load()
@@ -100,6 +103,13 @@ class Soak:
             redis_keys=None,
             broken=self._broken,
         )
+
+    async def _warm_up(self) -> None:
+        """Have the server open what it keeps open, such as connections to Redis."""
+        port = self._node.port
+        clients = [PatientClient(port=lambda: port, seed=n, size=1000) for n in range(_WARM)]
+        await asyncio.gather(*(client.run() for client in clients))
+        await asyncio.gather(*(client.delete() for client in clients))
 
     async def _load(self) -> None:
         self._begin_life()
