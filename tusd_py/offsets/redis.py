@@ -116,6 +116,8 @@ class RedisOffsets:
 
     async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         answer = await self._link.run(READ, upload_id)
+        # If Redis is lost with the power, only what is beside the data is left to tell.
+        await self._shared.copied(upload_id)
         if answer[0] == "missing":
             upload, _ = await self._repair.rebuild(upload_id)
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -291,6 +294,34 @@ async def test_a_termination_that_redis_forgot_stays(
         async with store.claim(ID, timeout_s=0):
             pass
     assert server.ask("EXISTS", KEY) == 0
+
+
+async def test_nothing_is_told_before_its_copy_is_on_disk(
+    start: StartNode, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6: a HEAD beside the request that finishes an upload waits for the durable copy, too."""
+    store = await start()
+    upload = await add(store, directory, data=b"0123456789")
+    copies = store._shared.copies
+    assert copies is not None
+    begun, may_end, write = threading.Event(), threading.Event(), copies.write_copy
+
+    def slow(*args: Any, **options: Any) -> bool:
+        begun.set()
+        assert may_end.wait(10)
+        return write(*args, **options)
+
+    monkeypatch.setattr(copies, "write_copy", slow)
+    async with store.claim(ID, timeout_s=0) as claim:
+        finished = replace(upload, offset=10, finished=True)
+        saving = asyncio.create_task(claim.save(finished, durable=True, release=True))
+        assert await asyncio.to_thread(begun.wait, 10)
+        looking = asyncio.create_task(store.get(ID))
+        done, _ = await asyncio.wait([looking], timeout=0.3)
+        assert not done, "what is told is not on disk yet"
+        may_end.set()
+        await saving
+    assert (await looking).finished
 
 
 async def test_a_look_sees_no_older_record_than_a_claim(
