@@ -116,12 +116,11 @@ class RedisOffsets:
 
     async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         answer = await self._link.run(READ, upload_id)
-        # If Redis is lost with the power, only what is beside the data is left to tell.
-        await self._shared.copied(upload_id)
+        fence, same, taken = "0", "0", "0"
         if answer[0] == "missing":
             upload, _ = await self._repair.rebuild(upload_id)
         else:
-            _, record, offset, fence, same, held = answer
+            _, record, offset, fence, same, held, taken = answer
             stored = parse_stored(record, offset, self._copies)
             upload = counted(stored, self._copies)
             if self._copies is not None and same != "1":
@@ -130,7 +129,24 @@ class RedisOffsets:
                 await self._repair.check_bytes(upload)
         if upload is None:
             raise UploadNotFound
+        if upload.finished and (same, taken) != ("1", "0") and not damaged:
+            await self._have_on_disk(upload, int(fence))
         return upload
+
+    async def _have_on_disk(self, upload: Upload, fence: int) -> None:
+        """Let nobody be told that an upload is finished before its copy would survive a power cut.
+
+        Whoever finished it may be just writing that, or have died before. Redis may be lost with
+        the power, and then nothing else tells.
+        """
+        if self._copies is None or not self._copies.promises_finished:
+            return
+        try:
+            async with self.claim(upload.id, timeout_s=0):
+                pass  # after one that was not given back, or a loss, `_try` writes the copy
+        except UploadLocked:
+            write = self._copies.write_copy
+            await self._run.long(write, upload, fence, exact=False, durable=True, replacing=True)
 
     async def _compared(
         self, stored: Stored, copies: Copies, fence: int, *, damaged: bool
@@ -303,10 +319,16 @@ class RedisOffsets:
         if self._copies is None or (same == "1" and not is_of_earlier_boot(stored, self._copies)):
             if claim.fence % _FENCES_PER_COPY == 0:
                 await claim.write_copy(exact=stored.exact)
-            if seized == "1":  # from whoever may have died in the middle of a termination
-                await self._repair.check_bytes(stored.upload)
+            if seized == "1":
+                await self._succeed(claim)
             return
         await self._verify(claim, stored, history, self._copies)
+
+    async def _succeed(self, claim: RedisClaim) -> None:
+        """See to what a holder that vanished may have left half done."""
+        await self._repair.check_bytes(claim.upload)  # a termination
+        if claim.upload.finished and self._copies is not None:  # the end, without its copy
+            await claim.write_copy(durable=self._copies.promises_finished)
 
     async def _verify(
         self, claim: RedisClaim, stored: Stored, history: str, copies: Copies
@@ -333,7 +355,7 @@ class RedisOffsets:
         )
         claim.check(answer)
         claim.granted(upload, record, fence=fence, seized=claim.seized, exact=exact)
-        await claim.write_copy(exact=exact)
+        await claim.write_copy(exact=exact, durable=upload.finished and copies.promises_finished)
 
     # --- what crashes have left
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -59,23 +58,6 @@ class Shared:
     node: str = field(default_factory=lambda: secrets.token_hex(8))
     events: ClaimEvents = field(default_factory=ClaimEvents)
     claims: int = 0
-
-    copying: dict[str, asyncio.Future[None]] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def durable_copy(self, upload_id: str) -> Iterator[None]:
-        """Let `copied` wait for the end of the context: Redis tells what is not on disk yet."""
-        done = self.copying[upload_id] = asyncio.get_running_loop().create_future()
-        try:
-            yield
-        finally:
-            del self.copying[upload_id]
-            done.set_result(None)
-
-    async def copied(self, upload_id: str) -> None:
-        """Wait until what Redis tells of an upload is beside the data, too."""
-        if (copying := self.copying.get(upload_id)) is not None:
-            await asyncio.wait([copying])
 
     @property
     def lease_ms(self) -> str:
@@ -146,14 +128,15 @@ class RedisClaim:
     async def save(
         self, upload: Upload, *, durable: bool = False, exact: bool = False, release: bool = False
     ) -> None:
-        """See `Claim.save`; `release` saves the round trip of giving it back."""
+        """See `Claim.save`; `release` saves the round trip of giving it back.
+
+        What has to be on disk is not given back before its copy is: if Redis is lost together
+        with the power, nobody may have been told more than that.
+        """
         if self._ended:
             raise ClaimLost
-        with self._shared.durable_copy(self.upload_id) if durable else contextlib.nullcontext():
-            await self._save(upload, durable=durable, exact=exact, release=release)
-
-    async def _save(self, upload: Upload, *, durable: bool, exact: bool, release: bool) -> None:
         before = self.upload
+        release = release and not (durable and self._shared.copies is not None)
         record = format_stored(upload, self._shared.copies, exact=exact)
         moved = self.seized and upload.storage != before.storage
         self._seq += 1

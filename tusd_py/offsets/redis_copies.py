@@ -48,6 +48,10 @@ class Copies(RecordFiles):
         durability: what is promised about power cuts; if nothing is, sizes always count.
         file_mode: of new copies, before the umask.
         boot: names the run of the kernel; only tests give another one.
+
+    Attributes:
+        one_host: whether only this host can write there.
+        promises_finished: whether a finished upload has to survive a power cut.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Copies(RecordFiles):
         if durability is Durability.NONE:
             self.written_boot = None
         self.one_host = False
+        self.promises_finished = durability is not Durability.NONE
 
     def make(self) -> None:
         """Make the folders that copies need, and see whether other hosts can write there, too."""

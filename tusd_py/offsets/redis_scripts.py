@@ -48,11 +48,13 @@ local function let_go(askers)
 end
 """
 
-# -> missing | ok, record, offset, fence, whether written in this history, whether not given back
+# -> missing | ok, record, offset, fence, whether written in this history, whether not given back,
+#    whether somebody has it, or died with it
 READ: Final = Script("""
 local h = redis.call('HMGET', hash, 'record', 'offset', 'fence', 'run', 'holder', 'seized')
 if not h[1] then return {'missing'} end
-return {'ok', h[1], h[2], h[3], h[4] == history() and '1' or '0', (h[5] or h[6]) and '1' or '0'}
+return {'ok', h[1], h[2], h[3], h[4] == history() and '1' or '0', (h[5] or h[6]) and '1' or '0',
+        h[5] and '1' or '0'}
 """)
 
 # holder, lease, record, offset -> exists | ok, fence

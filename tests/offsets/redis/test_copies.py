@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.support.redis_server import RedisServer, running_redis
 from tusd_py.filesystem.mounts import is_local
 from tusd_py.offsets.directory import RecordDirectory
+from tusd_py.offsets.redis import RedisOffsets
 from tusd_py.offsets.redis_copies import Copies
-from tusd_py.protocol.errors import ClaimLost, UploadDamaged, UploadExists, UploadNotFound
+from tusd_py.protocol.errors import (
+    ClaimLost,
+    UploadDamaged,
+    UploadExists,
+    UploadLocked,
+    UploadNotFound,
+)
 from tusd_py.protocol.metadata import parse_metadata
 from tusd_py.protocol.model import Final, Partial, Upload, UploadId
 
-from .conftest import ID, KEY, StartNode, add
+from .conftest import ID, KEY, StartNode, add, wait_until
 
 
 def info_of(directory: Path) -> dict[str, object]:
@@ -29,11 +38,16 @@ def info_of(directory: Path) -> dict[str, object]:
     return content
 
 
-def fence_of(directory: Path) -> int:
-    """The fence in the copy."""
+def own_of(directory: Path) -> dict[str, Any]:
+    """What the copy says beside what tusd would."""
     own = info_of(directory)["TusdPy"]
     assert isinstance(own, dict)
-    fence: int = own["Fence"]
+    return own
+
+
+def fence_of(directory: Path) -> int:
+    """The fence in the copy."""
+    fence: int = own_of(directory)["Fence"]
     return fence
 
 
@@ -296,32 +310,74 @@ async def test_a_termination_that_redis_forgot_stays(
     assert server.ask("EXISTS", KEY) == 0
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
 async def test_nothing_is_told_before_its_copy_is_on_disk(
-    start: StartNode, directory: Path, monkeypatch: pytest.MonkeyPatch
+    start: StartNode, directory: Path, nodes: int
 ) -> None:
-    """I6: a HEAD beside the request that finishes an upload waits for the durable copy, too."""
-    store = await start()
+    """I6: a look beside the request that finishes an upload, here or at another node."""
+    stores = [await start() for _ in range(nodes)]
+    async with _finishing(stores[0], directory) as finished:
+        looking = stores[-1]
+        assert (await looking.get(ID)).finished
+        assert own_of(directory)["Finished"], "what is told is not on disk yet"
+        with pytest.raises(UploadLocked):  # nor is it given back before that
+            async with looking.claim(ID, timeout_s=0.05):
+                pass
+    assert (await stores[-1].get(ID)) == finished
+
+
+async def test_what_a_dead_node_finished_is_on_disk_before_it_is_told(
+    start: StartNode, directory: Path, server: RedisServer
+) -> None:
+    """It died between Redis and its copy; once anybody has looked, the copy tells the same."""
+    first, second = await start(lease_s=0.3), await start()
+    async with _finishing(first, directory):
+        await first._keeper.close()  # nobody renews the lease
+        await asyncio.to_thread(wait_until, lambda: not server.ask("EXISTS", f"{KEY}:claim"))
+        assert (await second.get(ID)).finished
+        assert own_of(directory)["Finished"]
+        assert server.ask("HGET", KEY, "holder") in (None, ""), "each look would write it again"
+
+
+@contextlib.asynccontextmanager
+async def _finishing(store: RedisOffsets, directory: Path) -> AsyncIterator[Upload]:
+    """Finish an upload; within the context Redis has it, and the copy is not written."""
     upload = await add(store, directory, data=b"0123456789")
+    finished = replace(upload, offset=10, finished=True)
     copies = store._shared.copies
     assert copies is not None
-    begun, may_end, write = threading.Event(), threading.Event(), copies.write_copy
+    begun, may_end = threading.Event(), threading.Event()
 
-    def slow(*args: Any, **options: Any) -> bool:
+    def slow(*args: Any, durable: bool, **options: Any) -> bool:
         begun.set()
         assert may_end.wait(10)
-        return write(*args, **options)
+        return copies.write_copy(*args, durable=durable, **options)
 
-    monkeypatch.setattr(copies, "write_copy", slow)
-    async with store.claim(ID, timeout_s=0) as claim:
-        finished = replace(upload, offset=10, finished=True)
-        saving = asyncio.create_task(claim.save(finished, durable=True, release=True))
-        assert await asyncio.to_thread(begun.wait, 10)
-        looking = asyncio.create_task(store.get(ID))
-        done, _ = await asyncio.wait([looking], timeout=0.3)
-        assert not done, "what is told is not on disk yet"
-        may_end.set()
-        await saving
-    assert (await looking).finished
+    store._shared.copies = cast("Copies", _Slowly(copies, slow))
+    try:
+        async with store.claim(ID, timeout_s=0) as claim:
+            saving = asyncio.create_task(claim.save(finished, durable=True, release=True))
+            assert await asyncio.to_thread(begun.wait, 10)
+            assert not own_of(directory)["Finished"]
+            try:
+                yield finished
+            finally:
+                may_end.set()
+                with contextlib.suppress(ClaimLost):
+                    await saving
+    finally:
+        store._shared.copies = copies
+
+
+class _Slowly:
+    """Copies of which one kind of work takes long."""
+
+    def __init__(self, copies: Copies, write_copy: Callable[..., bool]) -> None:
+        self._copies = copies
+        self.write_copy = write_copy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._copies, name)
 
 
 async def test_a_look_sees_no_older_record_than_a_claim(

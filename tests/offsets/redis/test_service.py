@@ -85,15 +85,15 @@ def size_in(directory: Path) -> int:
 
 
 async def test_a_patch_is_two_round_trips(open_house: Open, server: RedisServer) -> None:
-    """Claim, and save with release, whether the body is cut, comes to its end, or finishes."""
+    """Claim, and save with release; what has to be on disk is given back when it is."""
     house = await open_house()
     upload = await house.append(await house.create(10), b"a")  # Redis knows the scripts now
     with rounds(server, 2):
         upload = await house.append(upload, b"bc")
-    with rounds(server, 2), pytest.raises(UnexpectedEOF):
+    with rounds(server, 3), pytest.raises(UnexpectedEOF):
         await house.append(upload, ScriptedBody(b"de", end=BodyEnd.DISCONNECTED))
     upload = await house.record(upload)
-    with rounds(server, 2):
+    with rounds(server, 3):
         upload = await house.append(upload, b"fghij")
     assert upload.finished
     assert await house.content(upload) == b"abcdefghij"
