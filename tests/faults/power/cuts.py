@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ class Cuts:
         if self._chance.random() < _REDIS_IS_LOST:
             shutil.rmtree(data, ignore_errors=True)
         data.mkdir(exist_ok=True)
+        _mend(data)
         lasting = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(data))
         with running_redis(*lasting) as redis:
             yield redis.url
@@ -234,3 +236,19 @@ class Cuts:
                 self.tally.unpromised["completed with wrong bytes"] += 1
             else:
                 self.tally.broken.append(f"{where}: {target}, never told of: wrong bytes")
+
+
+def _mend(data: Path) -> None:
+    """Cut off what no write had come to its end, without which Redis would not start.
+
+    Nothing of it was acknowledged. If that does not help, its operator begins with an empty one.
+    """
+    for manifest in data.glob("*/*.manifest"):
+        mended = subprocess.run(
+            ["redis-check-aof", "--fix", str(manifest)],
+            input=b"y\n",
+            capture_output=True,
+            check=False,
+        )
+        if mended.returncode:
+            shutil.rmtree(manifest.parent)
