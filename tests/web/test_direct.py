@@ -19,7 +19,7 @@ from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.protocol import checksum as checksums
 from tusd_py.protocol.model import Upload
 from tusd_py.web.body import LAST_CALL_S, RequestBody
-from tusd_py.web.direct import BufferPool
+from tusd_py.web.direct import BufferPool, buffer_size
 
 from .serving import connected, handling, serving
 
@@ -143,13 +143,32 @@ def test_the_fewer_bodies_the_larger_their_buffers() -> None:
 
 
 def test_a_body_gets_no_more_than_it_needs() -> None:
-    """Of a body some buffers fill while others are written, so each is a part of it."""
+    """Of a body some buffers fill while others are written, so each is about a quarter of it."""
     pool = BufferPool(24 * MIB)
-    for due, size in [(8 * MIB, 2 * MIB), (3 * MIB, 512 * 1024), (1, SMALLEST)]:
-        buffer = pool.take(due)
+    some_came = 8 * MIB - 100_000
+    for due, size in [(1024, 4), (8, 2), (3, 1), (1, 0.25), (some_came / MIB, 2), (0.001, 0.25)]:
+        buffer = pool.take(buffer_size(int(due * MIB)))
         assert buffer is not None
-        assert len(buffer) == size
+        assert len(buffer) == size * MIB
         pool.give(buffer)
+
+
+async def test_the_last_bytes_are_not_copied_either() -> None:
+    """What is left of a body after full buffers is lent in one that is not full."""
+    content, pool, views = os.urandom(6 * SMALLEST + 5 * 32 * 1024), BufferPool(5 * SMALLEST), []
+
+    async def read(body: RequestBody) -> None:
+        while chunk := await body.read():
+            views.append(len(chunk) if isinstance(chunk, memoryview) else 0)
+            assert content[sum(sizes) : sum(sizes) + len(chunk)] == bytes(chunk)
+            sizes.append(len(chunk))
+
+    sizes: list[int] = []
+    async with handling(served(pool, read)) as port, connected(port) as peer:
+        await peer.send(head(len(content)) + content)
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert sum(sizes) == len(content)
+    assert 0 < views[-1] == sizes[-1] < SMALLEST
 
 
 def test_idle_buffers_make_room_for_others() -> None:

@@ -16,7 +16,7 @@ from aiohttp import StreamReader
 from .connection import Connection
 
 # Each buffer costs a hop to a thread and back, so fewer and larger ones are cheaper by a third;
-# but a body needs a few of them for receiving and writing to overlap.
+# but a body needs about this many of them for receiving and writing to overlap.
 _SIZES = tuple(kib * 1024 for kib in (4096, 2048, 1024, 512, 256))
 _OVERLAP = 4
 
@@ -33,6 +33,11 @@ def is_plain(transport: asyncio.Transport) -> bool:
     return transport.get_extra_info("sslcontext") is None
 
 
+def buffer_size(due: int) -> int:
+    """Return how large the buffers should be for a body of which that much is to come."""
+    return next((size for size in reversed(_SIZES) if size * _OVERLAP >= due), _SIZES[0])
+
+
 class BufferPool:
     """The buffers of all bodies of a process: what bounds the memory of the fast lane.
 
@@ -45,10 +50,10 @@ class BufferPool:
         self._lent_bytes = 0
         self._idle: dict[int, list[bytearray]] = {size: [] for size in _SIZES}
 
-    def take(self, due: int) -> bytearray | None:
-        """Return a buffer for a body of which `due` bytes are to come, or None: all are in use."""
+    def take(self, wanted: int) -> bytearray | None:
+        """Return a buffer of `wanted` bytes, one of `_SIZES`, or less; None: all are in use."""
         left = self._budget - self._lent_bytes
-        most = min(max(due // _OVERLAP, _SIZES[-1]), left // 3)  # one body has up to three
+        most = min(wanted, left // 3)  # one body has up to three
         size = next((size for size in _SIZES if size <= most), None)
         if size is None:
             return None
@@ -75,8 +80,8 @@ class BufferPool:
 class DirectLane(asyncio.BufferedProtocol):
     """Receives the rest of one body.
 
-    A full buffer is lent as a `memoryview` and counts as returned at the second `receive` after
-    it; anything less is copied.
+    A full buffer, and the last one, is lent as a `memoryview` and counts as returned at the second
+    `receive` after it; anything less is copied.
 
     Args:
         connection: whose body it is, and whose transport it will be again.
@@ -99,11 +104,12 @@ class DirectLane(asyncio.BufferedProtocol):
         self._payload = payload
         self._due = due
         self._pool = pool
+        self._wanted = buffer_size(due)
         self._filling: bytearray | None = None
         self._filled = 0
         self._fast = False  # whether it came faster than it would be held back: worth a buffer
-        self._ready: deque[bytes | bytearray] = deque()  # bytearray: a full buffer, to be lent
-        self._lent: deque[bytearray] = deque()
+        self._ready: deque[bytes | memoryview] = deque()  # memoryview: a buffer, to be lent
+        self._lent: deque[memoryview] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._hold_back: asyncio.TimerHandle | None = None
         self._paused = False
@@ -120,7 +126,7 @@ class DirectLane(asyncio.BufferedProtocol):
     async def receive(self) -> bytes | memoryview:
         """Return the next bytes, or ``b""`` when no more will come."""
         while len(self._lent) > 1:
-            self._pool.give(self._lent.popleft())
+            self._reclaim(self._lent.popleft())
         if self._paused and self._due:
             self._paused = False
             self._transport.resume_reading()
@@ -133,10 +139,9 @@ class DirectLane(asyncio.BufferedProtocol):
         if not self._ready:
             return self.rest()
         buffer = self._ready.popleft()
-        if isinstance(buffer, bytes):
-            return buffer
-        self._lent.append(buffer)
-        return memoryview(buffer)
+        if isinstance(buffer, memoryview):
+            self._lent.append(buffer)
+        return buffer
 
     def rest(self) -> bytes:
         """Return a copy of all that has been received and not been asked for."""
@@ -171,7 +176,7 @@ class DirectLane(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer room for what is due, and never for a byte behind the body."""
         if self._filling is None:
-            large = self._pool.take(self._due) if self._fast else None
+            large = self._pool.take(self._wanted) if self._fast else None
             self._filling = large or bytearray(_PIECE_BYTES)
         end = min(len(self._filling), self._filled + self._due)
         return memoryview(self._filling)[self._filled : end]
@@ -181,9 +186,10 @@ class DirectLane(asyncio.BufferedProtocol):
         self._filled += nbytes
         self._due -= nbytes
         assert self._filling is not None
-        if self._filled == len(self._filling) > _PIECE_BYTES:
+        is_done = not self._due or self._filled == len(self._filling)
+        if is_done and len(self._filling) > _PIECE_BYTES:
             self._lend()
-        elif not self._due or self._filled == len(self._filling):
+        elif is_done:
             self._fast = True
             self._hand_on_copy()
         elif self._hold_back is None:
@@ -211,7 +217,7 @@ class DirectLane(asyncio.BufferedProtocol):
 
     def _lend(self) -> None:
         assert self._filling is not None
-        self._ready.append(self._filling)
+        self._ready.append(memoryview(self._filling)[: self._filled])
         self._filling, self._filled = None, 0
         self._handed_on()
 
@@ -228,10 +234,11 @@ class DirectLane(asyncio.BufferedProtocol):
         self._filling, self._filled = None, 0
         self._handed_on()
 
-    def _reclaim(self, buffer: bytes | bytearray | None) -> None:
+    def _reclaim(self, buffer: bytes | bytearray | memoryview | None) -> None:
         """Give a buffer back to the pool, if it came from there."""
-        if isinstance(buffer, bytearray) and len(buffer) > _PIECE_BYTES:
-            self._pool.give(buffer)
+        whole = buffer.obj if isinstance(buffer, memoryview) else buffer
+        if isinstance(whole, bytearray) and len(whole) > _PIECE_BYTES:
+            self._pool.give(whole)
 
     def _handed_on(self) -> None:
         if self._hold_back is not None:
