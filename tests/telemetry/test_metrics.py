@@ -107,7 +107,7 @@ def test_what_is_remembered_of_interrupted_uploads_is_bounded() -> None:
 
 def test_lines_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nobody waits for room."""
-    handler = logs._LossyQueueHandler(queue.Queue(2), threading.Event())
+    handler = logs._LossyQueueHandler(queue.SimpleQueue(), threading.Event(), most=2)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
     metrics = Metrics()
     look = growth(metrics, "tusd_py_log_lines_dropped_total", logs.dropped_lines)

@@ -131,7 +131,8 @@ def _check_folder(file: OpenFile, path: str | Path) -> None:
         real = os.readlink(f"/proc/self/fd/{file.fd}")
     except OSError:
         return
-    if real.startswith("/") and os.path.dirname(real) != os.path.dirname(path):
+    folder = str(path).rpartition("/")[0]
+    if real.startswith("/") and real.rpartition("/")[0] != folder:
         file.close()
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 

@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from .calls import OpenFile, create_file, mapped_os_errors, write_all
+from .calls import OpenFile, create_file, mapped_os_errors
 
 PRIVATE_FOLDER = ".tusd_py"
 
@@ -42,8 +42,9 @@ class NewFiles:
         with mapped_os_errors():
             file = create_file(place, self._mode)
             try:
-                for _ in write_all(file.fd, [content], 0):
-                    pass
+                written = os.write(file.fd, content)
+                while written < len(content):  # a full disk shows first as a short write
+                    written += os.write(file.fd, memoryview(content)[written:])
                 if durable:
                     os.fsync(file.fd)
             except OSError:

@@ -97,6 +97,11 @@ class Grant:
     quota: Quota | None = None  # of this owner; None: what the server allows each of them
     bytes_per_second: int | None = None  # of one upload; None: what the server allows
 
+    @property
+    def limited(self) -> bool:
+        """Whether it allows less than the server does."""
+        return (self.max_size, self.types, self.quota, self.bytes_per_second) != (None,) * 4
+
 
 Authorize = Callable[[Access], Awaitable[Grant | str | None]]
 """Decides who may do what, before the claim is touched and before a byte is read.

@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..filesystem.calls import (
@@ -57,9 +58,8 @@ class RecordDirectory(RecordFiles):
     def add(self, upload: Upload, *, durable: bool) -> Locked:
         """Make the record of a new upload, and hold it; see `OffsetStore.create`."""
         content = self.format(upload)
-        with self._locked_new(content, durable=durable) as (file, place):
-            self._name_new(upload.id, place, durable=durable)
-        return Locked(file, upload, content)
+        name = partial(self._name_new, upload.id, durable=durable)
+        return Locked(self._write_new(content, name, durable=durable), upload, content)
 
     def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         """See `OffsetStore.get`."""
@@ -93,13 +93,17 @@ class RecordDirectory(RecordFiles):
             _check_named(locked)
         if content == locked.content and not durable:
             return Locked(locked.file, upload, content)
-        on_disk = durable or self._stays(locked.upload.checkpoint)
-        with self._locked_new(content, durable=on_disk) as (new, place), mapped_os_errors():
+
+        def rename(place: str) -> None:
             if durable:
                 self._unsynced.add(upload.id)
             else:
                 self._unsynced.discard(upload.id)
-            os.rename(place, self._path(upload.id))
+            with mapped_os_errors():
+                os.rename(place, self._path(upload.id))
+
+        on_disk = durable or self._stays(locked.upload.checkpoint)
+        new = self._write_new(content, rename, durable=on_disk)
         locked.file.close()
         return Locked(new, upload, content)
 

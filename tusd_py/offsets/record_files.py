@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,20 +86,22 @@ class RecordFiles:
                     found.append(upload_id)
         return found
 
-    @contextlib.contextmanager
-    def _locked_new(self, content: bytes, *, durable: bool) -> Iterator[tuple[OpenFile, str]]:
-        """Write a record that has no name yet, and lock it; on an error it is given up.
+    def _write_new(
+        self, content: bytes, give_name: Callable[[str], None], *, durable: bool
+    ) -> OpenFile:
+        """Write a record, lock it, and have it given its name; if that fails, it is given up.
 
         Whatever refers to the error would keep the file open, and so the upload locked.
         """
         file, place = self._new.write(content, durable=durable)
         try:
             try_lock(file)
-            yield file, place
+            give_name(place)
         except BaseException:
             file.close()
             self._new.give_up(place)
             raise
+        return file
 
     def _name_new(self, upload_id: UploadId, place: str, *, durable: bool) -> None:
         """Make what is at `place` the record of a new upload.

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..filesystem.calls import OpenFile, mapped_os_errors, sync_parents
@@ -80,9 +81,8 @@ class Copies(RecordFiles):
             UploadExists: there is one, which Redis did not know of.
         """
         content = self.format(upload, fence=fence)
-        with self._locked_new(content, durable=durable) as (file, place):
-            self._name_new(upload.id, place, durable=durable)
-        file.close()
+        name = partial(self._name_new, upload.id, durable=durable)
+        self._write_new(content, name, durable=durable).close()
 
     def write_copy(
         self, upload: Upload, fence: int, *, exact: bool, durable: bool, replacing: bool = False
@@ -106,10 +106,9 @@ class Copies(RecordFiles):
             content = self.format(upload, exact=exact, fence=fence)
             if content != present or durable:  # it may have been written in a hurry
                 stays = present is not None and self._stays(_checkpoint_in(present))
-                new = self._locked_new(content, durable=durable or stays)
-                with new as (file, place), mapped_os_errors():
-                    os.rename(place, path)
-                file.close()
+                with mapped_os_errors():
+                    rename = partial(os.rename, dst=path)
+                    self._write_new(content, rename, durable=durable or stays).close()
             if durable:
                 with mapped_os_errors():
                     sync_parents(Path(path), self._directory)

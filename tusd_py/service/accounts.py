@@ -32,6 +32,9 @@ class Accounts:
         offsets: the records, of which the ledger is an extract.
         bounds: what owners and the server may have, and whether to count at all.
         clock: seconds since the epoch.
+
+    Attributes:
+        counting: whether anything is counted.
     """
 
     def __init__(
@@ -41,11 +44,7 @@ class Accounts:
         self._offsets = offsets
         self._bounds = bounds
         self._clock = clock
-
-    @property
-    def counting(self) -> bool:
-        """Whether anything is counted."""
-        return self._bounds.counting
+        self.counting = bounds.counting
 
     def admitted(self, new: Upload) -> AbstractAsyncContextManager[None]:
         """Count a new upload, whose record is made inside; if that fails it is not counted.

@@ -56,7 +56,8 @@ class Completion:
         if received != new.length or isinstance(new.kind, Final):
             return new
         upload = self._keeping.settle(AppendPlan(upload=new, room=received), received, synced=0)
-        upload = replace(upload, digests=self._keeping.digests.of_content(upload, content))
+        if digests := self._keeping.digests.of_content(upload, content):
+            upload = replace(upload, digests=digests)
         if self._placer is not None or self._asker.listens_to(HookType.PRE_FINISH):
             return upload
         return self._finished(upload)

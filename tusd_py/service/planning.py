@@ -41,13 +41,14 @@ class Planner:
             limits=self._policy.limits.capped(grant.max_size),
             now=self._policy.clock(),
         )
-        upload = replace(
-            upload,
-            max_size=grant.max_size,
-            types=grant.types,
-            quota=grant.quota,
-            bytes_per_second=grant.bytes_per_second,
-        )
+        if grant.limited:
+            upload = replace(
+                upload,
+                max_size=grant.max_size,
+                types=grant.types,
+                quota=grant.quota,
+                bytes_per_second=grant.bytes_per_second,
+            )
         if isinstance(upload.kind, Final):
             upload = plan_final(
                 upload,

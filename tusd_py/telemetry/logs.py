@@ -51,20 +51,25 @@ class _LossyQueueHandler(logging.handlers.QueueHandler):
     Args:
         lines: to be written.
         hurry: set when a line should be written at once.
+        most: how many lines may wait; more are dropped.
 
     Attributes:
         dropped: how many lines found no room.
     """
 
-    def __init__(self, lines: queue.Queue[Any], hurry: threading.Event) -> None:
+    def __init__(
+        self, lines: queue.SimpleQueue[Any], hurry: threading.Event, most: int = QUEUE_LINES
+    ) -> None:
         super().__init__(lines)
+        self._lines = lines
+        self._most = most
         self._hurry = hurry
         self.dropped = 0
 
     def enqueue(self, record: logging.LogRecord | _Event) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+        if self._lines.qsize() < self._most:
+            self._lines.put(record)
+        else:
             self.dropped += 1
         if isinstance(record, logging.LogRecord):
             self._hurry.set()
@@ -142,7 +147,7 @@ class Logging:
     """The thread that writes the logs."""
 
     def __init__(
-        self, lines: queue.Queue[Any], hurry: threading.Event, output: _DescriptorHandler
+        self, lines: queue.SimpleQueue[Any], hurry: threading.Event, output: _DescriptorHandler
     ) -> None:
         self._lines = lines
         self._hurry = hurry
@@ -153,7 +158,7 @@ class Logging:
     def stop(self) -> None:
         """Write out what is queued; what is not read in time is lost."""
         self._output.give_up_at(time.monotonic() + _LAST_LINES_S)
-        self._lines.put(None)  # a full queue has room again when the thread gives up
+        self._lines.put(None)
         self._hurry.set()
         self._thread.join()
 
@@ -207,7 +212,7 @@ def set_up_logging(log_format: Literal["auto", "text", "json"], *, verbose: bool
         sys.stderr.fileno(), _TextEvents(rendered) if as_text else _json_event
     )
     output.setFormatter(_formatter(rendered))
-    lines: queue.Queue[Any] = queue.Queue(QUEUE_LINES)
+    lines: queue.SimpleQueue[Any] = queue.SimpleQueue()  # the handler sees to its length
     root = logging.getLogger()
     hurry = threading.Event()
     root.handlers[:] = [_LossyQueueHandler(lines, hurry)]
