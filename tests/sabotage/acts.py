@@ -127,6 +127,30 @@ ACTS: Final = (
         new="            rest.pop(0)",
         tests=("tests/filesystem/test_calls.py",),
     ),
+    Act(
+        name="Redis gives an upload back before its copy is on disk",
+        invariant="I6",
+        file="tusd_py/offsets/redis_claims.py",
+        old="        release = release and not (durable and self._shared.copies is not None)\n",
+        new="",
+        tests=(
+            "tests/offsets/redis/test_copies.py",
+            "-k",
+            "test_nothing_is_told_before_its_copy_is_on_disk",
+        ),
+    ),
+    Act(
+        name="with Redis a finished upload is told of while its copy is being written",
+        invariant="I6",
+        file="tusd_py/offsets/redis.py",
+        old="            await self._have_on_disk(upload, int(fence))\n",
+        new="            pass\n",
+        tests=(
+            "tests/offsets/redis/test_copies.py",
+            "-k",
+            "test_nothing_is_told_before_its_copy_is_on_disk or dead_node_finished",
+        ),
+    ),
     # --- one writer
     Act(
         name="nobody waits for his turn",
