@@ -17,6 +17,7 @@ from typing import Final
 from ..filesystem.work import FileWork
 from ..interfaces import Listed
 from ..protocol.errors import (
+    StoreUnavailable,
     TusError,
     UploadDamaged,
     UploadExists,
@@ -134,17 +135,16 @@ class RedisOffsets:
         return upload
 
     async def _have_on_disk(self, upload: Upload, fence: int) -> None:
-        """Let nobody be told that an upload is finished before its copy would survive a power cut.
+        """Let nobody be told that an upload is finished before its copy survives a power cut.
 
-        Whoever finished it may be just writing that, or have died before. Redis may be lost with
-        the power, and then nothing else tells.
+        Whoever finished it may be writing that just now, or have died before.
         """
         if self._copies is None or not self._copies.promises_finished:
             return
         try:
             async with self.claim(upload.id, timeout_s=0):
                 pass  # after one that was not given back, or a loss, `_try` writes the copy
-        except UploadLocked:
+        except (UploadLocked, StoreUnavailable):  # or Redis takes no writes; a look needs none
             write = self._copies.write_copy
             await self._run.long(write, upload, fence, exact=False, durable=True, replacing=True)
 

@@ -15,6 +15,7 @@ import redis.exceptions
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.reply_proxy import ReplyProxy
 from tusd_py.offsets.redis import RedisOffsets
+from tusd_py.offsets.redis_copies import Copies
 from tusd_py.protocol.errors import ClaimLost, StoreUnavailable, UploadNotFound
 from tusd_py.protocol.model import Upload, UploadId
 
@@ -264,6 +265,24 @@ async def test_a_server_that_takes_no_writes_is_unavailable(
     await check_refused(store, directory)
     own_server.ask(*end)
     await check_works(store, 3)
+
+
+async def test_what_is_finished_is_told_without_a_write_to_redis(
+    start: StartNode, own_server: RedisServer, directory: Path
+) -> None:
+    """Although it is another one than before, and takes none: the copy is on disk, and told."""
+    store = await start()
+    upload = await add(store, directory, data=b"0123456789")
+    async with store.claim(ID, timeout_s=0) as claim:
+        before = (directory / f"{ID}.info").read_bytes()
+        await claim.save(replace(upload, offset=10, finished=True))
+    (directory / f"{ID}.info").write_bytes(before)  # as if the power had been cut
+    own_server.ask("DEBUG", "CHANGE-REPL-ID")
+    demand_replicas(own_server)
+    assert (await store.get(ID)).finished
+    copy = Copies(directory).read_copy(ID)
+    assert copy is not None
+    assert copy.upload.finished
 
 
 async def test_a_loading_server_is_unavailable(
