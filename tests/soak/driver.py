@@ -7,6 +7,7 @@ import contextlib
 import random
 import resource
 import signal
+import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -147,8 +148,18 @@ class Soak:
             self._begin_life()
 
     def _begin_life(self) -> None:
+        if self._lives:
+            self._say_how_it_went()
         self._life = Life(began_s=time.monotonic() - self._began)
         self._lives.append(self._life)
+
+    def _say_how_it_went(self) -> None:
+        minutes = (time.monotonic() - self._began) / 60
+        sys.stderr.write(
+            f"{minutes:.1f} of {self._plan.seconds / 60:.0f} minutes, {len(self._lives)} servers: "
+            f"{sum(life.completed for life in self._lives)} uploads complete, "
+            f"{self._life.memory_bytes / 2**20:.0f} MiB, {len(self._broken)} promises broken\n"
+        )
 
     async def _look_always(self) -> None:
         while True:
