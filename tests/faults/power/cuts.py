@@ -8,13 +8,14 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.support.redis_server import running_redis
+from tests.support.redis_server import RedisServer, running_redis
 from tusd_py.config import Settings
 from tusd_py.filesystem.seized_names import fence_of
 from tusd_py.interfaces import Durability
@@ -60,6 +61,7 @@ class Cuts:
         self._promises = Promises(self.level, CHECKPOINT_BYTES, self.tally)
         self._directory = self._volume.root / "srv" / "uploads"
         self._uploads: list[Told] = []
+        self._redis: RedisServer | None = None
         redis = " redis" if self.redis else ""
         self.name = f"{self.kind}{redis} {self.level} seed {self.seed}"
         self._log = self.folder / "server.log"
@@ -141,7 +143,11 @@ class Cuts:
         _mend(data)
         lasting = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(data))
         with running_redis(*lasting) as redis:
-            yield redis.url
+            self._redis = redis
+            try:
+                yield redis.url
+            finally:
+                self._redis = None
 
     # --- with a running server
 
@@ -179,8 +185,11 @@ class Cuts:
             for told in list(self._uploads):
                 head = await connection.ask("HEAD", told.target)
                 load.go_on()
+                broken = len(promises.tally.broken)
                 if not promises.check(told, head, self._stored(told.target), where=where):
                     self._uploads.remove(told)
+                if len(promises.tally.broken) > broken:
+                    self._testify(told)
 
     async def _finish(self, load: Load, connection: Connection, told: Told, where: str) -> None:
         if told.parts and not await self._is_joined(load, connection, told, where):
@@ -200,6 +209,18 @@ class Cuts:
             await asyncio.sleep(_LOOK_S)
         self.tally.broken.append(f"{where}: the parts of {told.target} are never joined")
         return False
+
+    def _testify(self, told: Told) -> None:
+        """Say what there is of an upload about which a promise was broken."""
+        name = told.target.removeprefix(TARGET)
+        said = [self.tally.broken[-1]]
+        for path in sorted(self._directory.glob(f"{name}*")):
+            content = path.read_bytes() if path.suffix == ".info" else b""
+            said.append(f"  {path.name}: {path.stat()}: {content!r}")
+        if self._redis is not None:
+            said.append(f"  Redis: {self._redis.ask('HGETALL', f'tusd-py:{{{name}}}')}")
+        said += [f"  {line}" for line in self._log.read_text().splitlines() if name in line]
+        sys.stderr.write("\n".join(said) + "\n")
 
     def _stored(self, target: str) -> bytes:
         path = self._directory / target.removeprefix(TARGET)

@@ -118,7 +118,7 @@ class Promises:
     def __init__(self, level: Durability, checkpoint: int, tally: Tally) -> None:
         self._level = level
         self._checkpoint = checkpoint
-        self._tally = tally
+        self.tally = tally
 
     def least_offset(self, told: Told) -> int | None:
         """Return the offset that has to be there after a cut; None: the upload may be gone."""
@@ -142,7 +142,7 @@ class Promises:
             stored: the bytes that are there up to the offset, at least.
             where: to find the case again.
         """
-        tally = self._tally
+        tally = self.tally
         least = None if told.ending else self.least_offset(told)
         self._count(told, least)
         if head.status not in (200, 404, 410):
@@ -175,21 +175,21 @@ class Promises:
             told.came_back(head)
             return not told.ending
         if self._level is Durability.NONE and offset == told.length:
-            self._tally.unpromised["completed with wrong bytes"] += 1
+            self.tally.unpromised["completed with wrong bytes"] += 1
         else:
             self._broken(told, f"wrong bytes below the offset {offset}", where)
         return False
 
     def _count(self, told: Told, least: int | None) -> None:
         if told.ended:
-            self._tally.acknowledged["terminated"] += 1
+            self.tally.acknowledged["terminated"] += 1
         elif least is not None:
-            self._tally.promised_bytes += least
+            self.tally.promised_bytes += least
             kind = "completed" if told.complete else "offset" if told.offset else "created"
-            self._tally.acknowledged[kind] += 1
+            self.tally.acknowledged[kind] += 1
 
     def _broken(self, told: Told, what: str, where: str) -> None:
-        self._tally.broken.append(
+        self.tally.broken.append(
             f"{where}: {told.target} of {told.length} bytes, told {told.offset}"
             f"{' complete' if told.complete else ''}{' ended' if told.ended else ''}"
             f", after {told.cuts} cuts: {what}"
