@@ -50,7 +50,7 @@ class DigestRules:
             InvalidMetadata: a value is not a digest, or two say different things.
         """
         declared: dict[str, bytes] = {}
-        if isinstance(upload.kind, Partial):
+        if not self.keys or isinstance(upload.kind, Partial):
             return declared
         for key, algorithm in self.keys.items():
             text = _text(upload.metadata, key)
@@ -64,7 +64,7 @@ class DigestRules:
 
     def needed(self, upload: Upload) -> frozenset[str]:
         """Return the algorithms by which the file has to be hashed."""
-        if isinstance(upload.kind, Partial) or not (self.algorithms or self.keys):
+        if not (self.algorithms or self.keys) or isinstance(upload.kind, Partial):
             return frozenset()
         try:
             return frozenset(self.algorithms) | self.declared(upload).keys()

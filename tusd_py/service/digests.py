@@ -147,7 +147,8 @@ class FileDigests:
         Raises:
             NotAsDeclared
         """
-        names = self._rules.needed(upload)
+        if not (names := self._rules.needed(upload)):
+            return {}
         running = Running(names)
         running.update(content)
         return self._checked(upload, running.digests())

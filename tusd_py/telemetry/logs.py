@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import structlog
@@ -32,6 +33,9 @@ _PAUSE_S = 0.02
 _MOST_AT_ONCE = 500
 
 _OURS = "tusd_py"
+
+_LEVELS = {number: logging.getLevelName(number).lower() for number in range(10, 60, 10)}
+_encode = json.JSONEncoder().encode
 
 Fields = Mapping[str, str | int | float | bool | None]
 
@@ -252,7 +256,13 @@ class EventLog:
 
 
 def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    microseconds = round(at * 1e6)
+    return f"{_second(microseconds // 1_000_000)}.{microseconds % 1_000_000:06}Z"
+
+
+@lru_cache(maxsize=2)  # of the same second there may be thousands of lines
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -270,10 +280,8 @@ def _escape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
 
 
 def _json_event(event: _Event) -> str:
-    level = logging.getLevelName(event.level).lower()
-    return json.dumps(
-        {"event": event.name, "level": level, **event.fields, "timestamp": _iso(event.at)}
-    )
+    fields = {"event": event.name, "level": _LEVELS[event.level], **event.fields}
+    return _encode({**fields, "timestamp": _iso(event.at)})
 
 
 class _TextEvents:
@@ -283,7 +291,7 @@ class _TextEvents:
     def __call__(self, event: _Event) -> str:
         shown: Any = {
             "event": event.name,
-            "level": logging.getLevelName(event.level).lower(),
+            "level": _LEVELS[event.level],
             **{name: value for name, value in event.fields.items() if value is not None},
             "timestamp": _iso(event.at),
         }
