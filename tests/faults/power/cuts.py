@@ -126,6 +126,9 @@ class Cuts:
                 yield Load(self._volume, server.port, self._chance, self._uploads)
             except AssertionError as error:
                 self.tally.broken.append(f"{where}: {error}")
+                named = [one for one in self._uploads if one.target and one.target in str(error)]
+                for told in named:
+                    self._testify(told)
                 self._volume.cut()
             finally:
                 server.kill()

@@ -67,7 +67,7 @@ class Load:
     uploads: list[Told]
     seen: Counter[str] = field(default_factory=Counter)
     _plan: Plan | None = None
-    _used: set[Told] = field(default_factory=set)
+    _used: Counter[Told] = field(default_factory=Counter)  # by how many clients
 
     async def run(self, plan: Plan) -> None:
         """Work until the power is cut.
@@ -144,7 +144,7 @@ class Load:
         unfinished = [
             told
             for told in self.uploads
-            if not (told.complete or told.ending or told.parts or told in self._used)
+            if not (told.complete or told.ending or told.parts or self._used[told])
         ]
         if unfinished and self.chance.random() < 0.5:
             told = self.chance.choice(unfinished)
@@ -165,7 +165,9 @@ class Load:
                 if answer.status == 204:
                     self._note("completed" if told.complete else "offset")
                     continue
-                assert answer.status in (409, 423, 460), f"PATCH answered {answer.status}"
+                assert answer.status in (409, 423, 460), (
+                    f"PATCH of {told.target} answered {answer.status}"
+                )
             self.go_on()
             if await self.find_offset(connection, told) is None:
                 return
@@ -244,7 +246,7 @@ class Load:
     def is_needed(self, told: Told) -> bool:
         """Whether somebody works with it, or waits for it."""
         waiting = (final for final in self.uploads if not (final.complete or final.ending))
-        return told in self._used or any(told in final.parts for final in waiting)
+        return self._used[told] > 0 or any(told in final.parts for final in waiting)
 
     async def remove(self, connection: Connection, told: Told) -> None:
         """Terminate an upload."""
@@ -312,7 +314,7 @@ class Load:
         try:
             yield
         finally:
-            self._used.difference_update(told)
+            self._used.subtract(told)
 
     def go_on(self) -> None:
         """Stop whoever calls this without power.
