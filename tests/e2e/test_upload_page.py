@@ -374,10 +374,7 @@ async def test_it_can_be_used_without_a_mouse(
     """The tabulator key leads to choosing files and to uploading them, Enter does it."""
     sample = samples.of(2 * MB)
     page = await UploadPage.open(browser, page_of(fresh_server.url))
-    await page.tab_to("browse files")
-    async with page.page.expect_file_chooser() as chooser:
-        await page.page.keyboard.press("Enter")
-    await (await chooser.value).set_files(sample.path)
+    await page.choose_by_key(sample.path)
     await expect(page.items).to_have_count(1)
     await page.tab_to("Upload 1 file")
     await page.page.keyboard.press("Enter")

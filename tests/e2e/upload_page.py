@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 from playwright.async_api import BrowserContext, Error, Locator, Page, expect
+from playwright.async_api import TimeoutError as TookTooLong
 
 from tests.support.browser import PATIENCE_MS, listen
 from tests.support.server import Server
@@ -49,6 +50,8 @@ _FORGET = """async () => {
     db.close()
 }"""
 _MOST_TABS = 20
+_MOST_TRIES = 5
+_A_MOMENT_MS = 5000
 
 
 class UploadPage:
@@ -121,6 +124,20 @@ class UploadPage:
                 return
             await self.page.keyboard.press("Tab")
         raise AssertionError(f"the tabulator key does not lead to {name}")
+
+    async def choose_by_key(self, path: Path) -> None:
+        """Press Enter on "browse files" and choose that file.
+
+        While the page still draws itself the key may go nowhere; then it is pressed again.
+        """
+        for _ in range(_MOST_TRIES):
+            await self.tab_to("browse files")
+            with contextlib.suppress(TookTooLong):
+                async with self.page.expect_file_chooser(timeout=_A_MOMENT_MS) as chooser:
+                    await self.page.keyboard.press("Enter")
+                await (await chooser.value).set_files(path)
+                return
+        raise AssertionError("Enter opens no choice of files")
 
 
 async def crash(context: BrowserContext, page: Page) -> None:
