@@ -59,7 +59,7 @@ class Claim(Protocol):
             durable: return only when the record would survive a power cut.
             exact: until the next save, bytes behind `upload.offset` do not count, even if this
                 process dies: they are a checksummed body that nobody has verified.
-            release: the claim is given back with it; nothing may be saved after.
+            release: nothing will be saved after, so the claim may be given back with it.
 
         Idempotent after an ambiguous answer.
 
