@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +222,42 @@ async def test_one_buffer_fills_while_the_other_is_written(disk: DiskData, run: 
         assert await session.commit() == 3 * WRITE_BYTES - 1
     expected = b"a" * WRITE_BYTES + b"b" * (WRITE_BYTES - 1) + b"c" * WRITE_BYTES
     assert await read(disk, upload) == expected
+
+
+class Waited:
+    """Implements `Digest`: tells when it has been given something."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.taken = hashlib.sha256()
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        self.begun.set()
+        self.taken.update(data)
+
+    def digest(self) -> bytes:
+        return self.taken.digest()
+
+
+async def test_a_buffer_is_hashed_while_it_is_written(
+    disk: DiskData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two use a core each: a write that takes until the hashing has begun comes to its end."""
+    upload = await create(disk)
+    digest, pwritev = Waited(), os.pwritev
+
+    def slow(fd: int, buffers: list[memoryview], offset: int) -> int:
+        assert digest.begun.wait(10), "nothing was hashed meanwhile"
+        return pwritev(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "pwritev", slow)
+    async with disk.append(upload, digest=digest) as session:
+        await session.write(memoryview(b"a" * WRITE_BYTES))
+        await session.write(memoryview(b"b" * 5))
+        assert await session.commit() == WRITE_BYTES + 5
+    content = b"a" * WRITE_BYTES + b"bbbbb"
+    assert digest.digest() == hashlib.sha256(content).digest()
+    assert await read(disk, upload) == content
 
 
 async def test_a_session_never_leaves_its_write_behind(disk: DiskData, run: HeldWork) -> None:

@@ -114,7 +114,7 @@ class DiskSession:
         self._filling: list[bytes | memoryview] = []
         self._filling_bytes = 0
         self._borrowed = False  # whether what is being written is a view of a shared buffer
-        self._writing: asyncio.Future[None] | None = None
+        self._working: list[asyncio.Future[None]] = []  # at the same buffers
         self._stored = upload.offset  # moved by the thread as bytes get written
         self._durable = upload.checkpoint
 
@@ -159,7 +159,9 @@ class DiskSession:
     async def _start_writing(self) -> None:
         buffers, _ = self._take_filling()
         await self._settle()
-        self._writing = self._run.submit(self._write, buffers)
+        self._working = [self._run.submit(self._store, buffers)]
+        if self._digest is not None:  # at the same time: hashing takes longer than writing
+            self._working.append(self._run.submit(self._hash, buffers))
 
     def _take_filling(self) -> tuple[Sequence[bytes | memoryview], int]:
         buffers, size = self._filling, self._filling_bytes
@@ -167,9 +169,12 @@ class DiskSession:
         return buffers, size
 
     async def _settle(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            await self._run.join(writing)
+        working, self._working = self._working, []
+        if not working:
+            return
+        async with contextlib.AsyncExitStack() as ended:  # all of it, whatever one part raises
+            for work in working:
+                ended.push_async_callback(self._run.join, work)
 
     # --- in a thread
 
@@ -180,12 +185,18 @@ class DiskSession:
         return self._file.fd
 
     def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
+        self._store(buffers)
+        self._hash(buffers)
+
+    def _store(self, buffers: Sequence[bytes | memoryview]) -> None:
         fd = self._fd
         with mapped_os_errors():
             for written in write_all(fd, buffers, self._stored):
                 self._stored += written
             if self._fenced and is_taken_away(fd):
                 raise ClaimLost
+
+    def _hash(self, buffers: Sequence[bytes | memoryview]) -> None:
         if self._digest is not None:
             for buffer in buffers:
                 self._digest.update(buffer)

@@ -282,7 +282,8 @@ class DataStore(Protocol):
 
         Args:
             upload: its `offset` bytes are stored.
-            digest: given every byte in order, off the event loop; complete after `commit`.
+            digest: given every byte in order, off the event loop; complete after `commit`. If
+                storing fails, it may have been given more than was stored.
 
         Raises:
             UploadDamaged: fewer than `upload.offset` bytes are stored.
