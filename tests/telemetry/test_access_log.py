@@ -9,6 +9,7 @@ import pytest
 
 from tusd_py.interfaces.occurrences import Answered
 from tusd_py.telemetry.access_log import AccessLog
+from tusd_py.telemetry.several import observe_all
 
 ANSWERED = Answered(
     method="PATCH",
@@ -44,7 +45,7 @@ def test_a_record_for_each_answer_with_its_level(
 ) -> None:
     """A fault of ours keeps its level even where a HEAD is told 423 for it."""
     with caplog.at_level(logging.INFO, "tusd_py"):
-        AccessLog().observe(replace(ANSWERED, status=status, code=code))
+        observe_all(AccessLog().notes)(replace(ANSWERED, status=status, code=code))
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == (level, "ResponseOutgoing")
     fields = vars(record)
@@ -56,7 +57,7 @@ def test_a_record_for_each_answer_with_its_level(
 def test_a_long_path_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Its beginning tells enough."""
     with caplog.at_level(logging.INFO, "tusd_py"):
-        AccessLog().observe(replace(ANSWERED, path="/" + "x" * 8000))
+        observe_all(AccessLog().notes)(replace(ANSWERED, path="/" + "x" * 8000))
     (record,) = caplog.records
     assert vars(record)["path"] == "/" + "x" * 255
 
@@ -64,5 +65,5 @@ def test_a_long_path_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> 
 def test_nothing_is_made_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody else's program logs warnings only, by default."""
     with caplog.at_level(logging.WARNING, "tusd_py"):
-        AccessLog().observe(ANSWERED)
+        observe_all(AccessLog().notes)(ANSWERED)
     assert caplog.records == []

@@ -14,7 +14,7 @@ def test_a_running_body_is_seen_with_its_speed_until_it_ends() -> None:
     """Offset, bytes a second over the last seconds, and how long the rest will take."""
     now, received = [10.0], [0]
     live = LiveUploads(lambda: now[0])
-    live.observe(BodyBegun(upload=UPLOAD, received=lambda: received[0]))
+    observe_all(live.notes)(BodyBegun(upload=UPLOAD, received=lambda: received[0]))
     assert len(live) == 1
     (seen,) = live.snapshot()
     assert (seen.offset, seen.speed, seen.eta_s) == (100, 0.0, None)
@@ -27,7 +27,7 @@ def test_a_running_body_is_seen_with_its_speed_until_it_ends() -> None:
     stalled = live.get(UPLOAD.id)
     assert stalled is not None
     assert stalled.speed == 0.0
-    live.observe(BodyEnded(upload=UPLOAD, received=400, duration_s=6.0, cause=None))
+    observe_all(live.notes)(BodyEnded(upload=UPLOAD, received=400, duration_s=6.0, cause=None))
     assert live.snapshot() == []
     assert live.get(UPLOAD.id) is None
 
@@ -39,7 +39,7 @@ def test_all_watchers_are_told_and_the_applications_own_may_fail() -> None:
     def broken(_: Occurrence) -> None:
         raise ValueError
 
-    tell = observe_all(guarded(broken), seen.append)
+    tell = observe_all(guarded(broken), guarded(seen.append))
     ended = BodyEnded(upload=UPLOAD, received=0, duration_s=0.0, cause=None)
     tell(ended)
     assert seen == [ended]

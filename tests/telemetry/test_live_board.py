@@ -13,6 +13,7 @@ from tusd_py.protocol.model import Upload, UploadId
 from tusd_py.telemetry.history_memory import MemoryHistory
 from tusd_py.telemetry.live import LiveUploads
 from tusd_py.telemetry.live_board import MOST_SHOWN, LiveBoard
+from tusd_py.telemetry.several import observe_all
 
 NAMED = format_metadata({"filename": "ä.txt".encode()})
 UPLOAD = Upload(id=UploadId("a"), length=1000, offset=100, metadata=NAMED, owner="tom")
@@ -47,7 +48,7 @@ class House:
 
     def begin(self, process: int, upload: Upload, received: int = 0) -> None:
         """Let a body begin."""
-        self.lives[process].observe(BodyBegun(upload=upload, received=lambda: received))
+        observe_all(self.lives[process].notes)(BodyBegun(upload=upload, received=lambda: received))
 
 
 async def test_each_process_sees_all() -> None:
@@ -81,7 +82,9 @@ async def test_what_has_ended_is_no_more_shown() -> None:
     house = House()
     house.begin(0, UPLOAD)
     await house.boards[0].post()
-    house.lives[0].observe(BodyEnded(upload=UPLOAD, received=0, duration_s=0, cause=None))
+    observe_all(house.lives[0].notes)(
+        BodyEnded(upload=UPLOAD, received=0, duration_s=0, cause=None)
+    )
     await house.boards[0].post()
     assert (await house.boards[1].look())["count"] == 0
     house.begin(0, UPLOAD)
@@ -127,6 +130,6 @@ async def test_without_a_board_each_shows_its_own() -> None:
 async def test_a_board_that_hangs_holds_up_nobody() -> None:
     """What this process receives is shown in time."""
     live = LiveUploads()
-    live.observe(BodyBegun(upload=UPLOAD, received=lambda: 0))
+    observe_all(live.notes)(BodyBegun(upload=UPLOAD, received=lambda: 0))
     picture = await LiveBoard(live, HangingBoard(), timeout_s=0.01).look()
     assert (picture["count"], picture["whole"]) == (1, False)

@@ -18,6 +18,7 @@ from tusd_py.telemetry.cells import Cells, Kind
 from tusd_py.telemetry.exposition import Exposition
 from tusd_py.telemetry.metrics import MOST_INTERRUPTED, Metrics
 from tusd_py.telemetry.sampling import growth
+from tusd_py.telemetry.several import observe_all
 
 from .test_access_log import ANSWERED
 
@@ -33,7 +34,9 @@ def test_no_label_comes_from_a_client() -> None:
     metrics = Metrics()
     before = Exposition(metrics.cells).render("")[0].count(b"\n")
     for n in range(100):
-        metrics.observe(replace(ANSWERED, method=f"M{n}", code=f"ERR_{n}", status=400 + n))
+        observe_all(metrics.notes)(
+            replace(ANSWERED, method=f"M{n}", code=f"ERR_{n}", status=400 + n)
+        )
     page = Exposition(metrics.cells).render("")[0]
     assert page.count(b"\n") == before
     assert value(metrics.cells, "tusd_requests_total", "other") == 100
@@ -56,7 +59,7 @@ def test_rows_are_summed_and_the_dead_have_no_gauges() -> None:
     for row in range(2):
         cells.become(row)
         metrics = Metrics(cells)
-        metrics.observe(ANSWERED)
+        observe_all(metrics.notes)(ANSWERED)
         metrics.set("tusd_connections_open", 3 + row)
         metrics.set("tusd_py_disk_free_bytes", 1000 + row)
     assert value(cells, "tusd_requests_total", "PATCH") == 2
@@ -72,7 +75,7 @@ def test_rows_are_summed_and_the_dead_have_no_gauges() -> None:
 def test_a_value_is_in_the_first_bucket_that_holds_it(seconds: float, bucket: int) -> None:
     """Upper ends belong to their bucket, as with Prometheus; beyond all is +Inf."""
     metrics = Metrics()
-    metrics.observe(Claimed(upload_id=UploadId("a"), wait_s=seconds, granted=True))
+    observe_all(metrics.notes)(Claimed(upload_id=UploadId("a"), wait_s=seconds, granted=True))
     start = LAYOUT.cell("tusd_py_claim_wait_seconds", "yes")
     width = next(m.width for m in CATALOGUE if m.name == "tusd_py_claim_wait_seconds")
     row = list(metrics.cells.own[start : start + width])
@@ -85,7 +88,7 @@ def test_hooks_are_counted_by_their_type() -> None:
     """Each call, and each failure."""
     metrics = Metrics()
     for error in (None, "ValueError"):
-        metrics.observe(
+        observe_all(metrics.notes)(
             HookCalled(type=HookType.PRE_CREATE, receiver="", duration_s=0.1, error=error)
         )
     assert value(metrics.cells, "tusd_hook_invocations_total", "pre-create") == 2
@@ -97,10 +100,12 @@ def test_what_is_remembered_of_interrupted_uploads_is_bounded() -> None:
     metrics = Metrics()
     uploads = [Upload(id=UploadId(f"{n:032x}"), length=9) for n in range(MOST_INTERRUPTED + 1)]
     for upload in uploads:
-        metrics.observe(BodyEnded(upload=upload, received=1, duration_s=1.0, cause="ERR_X"))
+        observe_all(metrics.notes)(
+            BodyEnded(upload=upload, received=1, duration_s=1.0, cause="ERR_X")
+        )
     assert len(metrics._interrupted) == MOST_INTERRUPTED
     for upload in (uploads[0], uploads[-1]):
-        metrics.observe(BodyBegun(upload=upload, received=lambda: 0))
+        observe_all(metrics.notes)(BodyBegun(upload=upload, received=lambda: 0))
     assert value(metrics.cells, "tusd_py_resumptions_total") == 1
     assert value(metrics.cells, "tusd_py_bodies_total", "other") == MOST_INTERRUPTED + 1
 

@@ -21,6 +21,7 @@ from tusd_py.protocol.model import Upload, UploadId
 from tusd_py.service.statistics import Statistics
 from tusd_py.telemetry.history_memory import MemoryHistory
 from tusd_py.telemetry.recorder import Recorder
+from tusd_py.telemetry.several import observe_all
 
 NOW = 1_700_002_830.0
 MINUTE = 1_700_002_800
@@ -41,8 +42,10 @@ class House:
     def body(self, before: Upload, after: Upload, cause: str | None = None) -> None:
         """All of a body."""
         count = after.offset - before.offset
-        self.recorder.observe(BodyBegun(upload=before, received=lambda: count))
-        self.recorder.observe(BodyEnded(upload=after, received=count, duration_s=1.0, cause=cause))
+        observe_all(self.recorder.notes)(BodyBegun(upload=before, received=lambda: count))
+        observe_all(self.recorder.notes)(
+            BodyEnded(upload=after, received=count, duration_s=1.0, cause=cause)
+        )
 
     async def sums(self) -> Counts:
         """What the history has of the last hour."""
@@ -70,9 +73,9 @@ class SulkingHistory(MemoryHistory):
 async def test_the_life_of_an_upload_is_counted() -> None:
     """Its size and duration, too, when it is finished."""
     house = House()
-    house.recorder.observe(Created(upload=FRESH))
+    observe_all(house.recorder.notes)(Created(upload=FRESH))
     house.body(FRESH, WHOLE)
-    house.recorder.observe(Finished(upload=DONE, duration_s=2.5))
+    observe_all(house.recorder.notes)(Finished(upload=DONE, duration_s=2.5))
     assert await house.sums() == {
         "created": 1,
         "bodies": 1,
@@ -89,8 +92,8 @@ async def test_ways_to_disappear_are_told_apart() -> None:
     """Cancelled and expired are failures; deleted and retired are not."""
     house = House()
     for upload in (HALF, DONE):
-        house.recorder.observe(Terminated(upload=upload))
-        house.recorder.observe(Expired(upload=upload))
+        observe_all(house.recorder.notes)(Terminated(upload=upload))
+        observe_all(house.recorder.notes)(Expired(upload=upload))
     assert await house.sums() == {"cancelled": 1, "deleted": 1, "expired": 1, "retired": 1}
 
 
@@ -124,11 +127,11 @@ async def test_refusals_and_failing_hooks_are_counted_by_cause() -> None:
         received=0,
         first_byte_s=None,
     )
-    house.recorder.observe(fine)
-    house.recorder.observe(replace(fine, status=413, code="ERR_MAX_SIZE_EXCEEDED"))
+    observe_all(house.recorder.notes)(fine)
+    observe_all(house.recorder.notes)(replace(fine, status=413, code="ERR_MAX_SIZE_EXCEEDED"))
     called = HookCalled(type=HookType.POST_FINISH, receiver="r", duration_s=1, error=None)
-    house.recorder.observe(called)
-    house.recorder.observe(replace(called, error="no"))
+    observe_all(house.recorder.notes)(called)
+    observe_all(house.recorder.notes)(replace(called, error="no"))
     assert await house.sums() == {
         "requests": 2,
         "refused:ERR_MAX_SIZE_EXCEEDED": 1,
@@ -139,13 +142,15 @@ async def test_refusals_and_failing_hooks_are_counted_by_cause() -> None:
 async def test_bytes_count_in_the_minute_in_which_they_come() -> None:
     """Not all at once at the end of a body that takes hours; and each of them once."""
     house, received = House(), [3]
-    house.recorder.observe(BodyBegun(upload=FRESH, received=lambda: received[0]))
+    observe_all(house.recorder.notes)(BodyBegun(upload=FRESH, received=lambda: received[0]))
     await house.recorder.flush()
     house.now += 60
     received[0] = 7
     await house.recorder.flush()
     await house.recorder.flush()
-    house.recorder.observe(BodyEnded(upload=WHOLE, received=10, duration_s=70, cause=None))
+    observe_all(house.recorder.notes)(
+        BodyEnded(upload=WHOLE, received=10, duration_s=70, cause=None)
+    )
     assert (await house.sums())["bytes"] == 10
     kept = await house.history.read(Period.HOUR, house.now)
     assert {start: counts["bytes"] for start, counts in kept.items()} == {
@@ -161,7 +166,7 @@ async def test_a_history_that_fails_loses_and_doubles_nothing() -> None:
         house = House(history)
         history.sulks = 2
         for _ in range(3):
-            house.recorder.observe(Created(upload=FRESH))
+            observe_all(house.recorder.notes)(Created(upload=FRESH))
             await house.recorder.flush()
         assert await house.sums() == {"created": 3}
 
@@ -171,17 +176,17 @@ async def test_no_more_than_so_many_minutes_wait() -> None:
     history = SulkingHistory(after=False)
     house = House(history)
     history.sulks = 1
-    house.recorder.observe(Created(upload=FRESH))
+    observe_all(house.recorder.notes)(Created(upload=FRESH))
     assert not await house.recorder.flush()
     for _ in range(5):
         house.now += 60
-        house.recorder.observe(Created(upload=FRESH))
+        observe_all(house.recorder.notes)(Created(upload=FRESH))
     assert await house.sums() == {"created": 4, "lost": 2}
 
 
 async def test_the_rest_is_written_down_at_the_end() -> None:
     """Who closes it loses nothing."""
     house = House()
-    house.recorder.observe(Created(upload=FRESH))
+    observe_all(house.recorder.notes)(Created(upload=FRESH))
     await house.recorder.close()
     assert await house.history.read(Period.HOUR, NOW) == {MINUTE: {"created": 1}}

@@ -7,7 +7,7 @@ Numbers in comments are sections of the tus 1.0 specification by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .commands import Append, Create
@@ -43,10 +43,19 @@ class AppendPlan:
     trailers: frozenset[str] = frozenset()
 
 
-def plan_create(
-    create: Create, *, upload_id: UploadId, owner: str | None, limits: Limits, now: float
+def plan_create(  # noqa: PLR0913 - what the server adds to what the client says
+    create: Create,
+    *,
+    upload_id: UploadId,
+    owner: str | None,
+    limits: Limits,
+    now: float,
+    storage: Mapping[str, str] | None = None,
 ) -> Upload:
     """Return the upload that `create` asks for, empty as yet.
+
+    Args:
+        storage: where its bytes will be, if that is known.
 
     Raises:
         MaxSizeExceeded: its length, or the body it comes with, is above the limit.
@@ -61,6 +70,7 @@ def plan_create(
         kind=create.kind,
         created_at=now,
         owner=owner,
+        storage=storage or {},
     )
     if create.body is not None:
         _check_body_fits(upload, create.body.length, limits)
@@ -158,6 +168,30 @@ def settle_append(
     completes = upload.complete and not upload.finished
     # A PATCH without a byte must not keep an upload alive for ever (slow-drip attacks).
     return renew_expiry(upload, limits, now) if grew or completes else upload
+
+
+def settle_whole(  # noqa: PLR0913 - all that can be known from the start
+    new: Upload,
+    *,
+    digests: Mapping[str, bytes],
+    finished: bool,
+    synced: bool,
+    limits: Limits,
+    now: float,
+) -> Upload:
+    """Return the record of a new upload whose bytes are all there before it is.
+
+    Args:
+        new: as it was planned.
+        digests: of the bytes.
+        finished: whether nothing else has to happen.
+        synced: whether the bytes will be on disk when the record is.
+    """
+    length = new.length or 0
+    upload = replace(
+        new, offset=length, checkpoint=length if synced else 0, digests=digests, finished=finished
+    )
+    return renew_expiry(upload, limits, now)
 
 
 def plan_inspect(upload: Upload, *, now: float) -> Upload:

@@ -26,13 +26,12 @@ class Announcer:
         self._outbox = outbox
         self._clock = clock
 
-    @contextlib.asynccontextmanager
-    async def around(
+    def around(
         self,
         request: RequestInfo | None,
         *happenings: tuple[HookType, Upload],
         cause: str | None = None,
-    ) -> AsyncIterator[None]:
+    ) -> contextlib.AbstractAsyncContextManager[None]:
         """Announce what happens if the body of the context succeeds; the caller holds the claim.
 
         Args:
@@ -44,9 +43,10 @@ class Announcer:
             StoreUnavailable, InsufficientStorage: they cannot be kept; the body did not run.
         """
         events = self._events(request, happenings, cause)
-        if not events:
-            yield
-            return
+        return self._prepared(events) if events else contextlib.nullcontext()
+
+    @contextlib.asynccontextmanager
+    async def _prepared(self, events: Sequence[HookEvent]) -> AsyncIterator[None]:
         await self._outbox.prepare(self._entries(events), self._clock())
         try:
             yield

@@ -9,7 +9,7 @@ from ..interfaces import Claim, DataStore, Durability, HookType, Placer, Request
 from ..interfaces.occurrences import Finished
 from ..protocol.errors import InsufficientStorage, StoreUnavailable, TusError
 from ..protocol.model import PLACED_AT, Final, Partial, Upload
-from ..protocol.rules import AppendPlan
+from ..protocol.rules import settle_whole
 from .access import Gate
 from .announce import Announcer
 from .asking import Asker
@@ -52,15 +52,17 @@ class Completion:
         Raises:
             ChecksumMismatch: it is not the file that was announced.
         """
-        received = len(content)
-        if received != new.length or isinstance(new.kind, Final):
+        if len(content) != new.length or isinstance(new.kind, Final):
             return new
-        upload = self._keeping.settle(AppendPlan(upload=new, room=received), received, synced=0)
-        if digests := self._keeping.digests.of_content(upload, content):
-            upload = replace(upload, digests=digests)
-        if self._placer is not None or self._asker.listens_to(HookType.PRE_FINISH):
-            return upload
-        return self._finished(upload)
+        finished = self._placer is None and not self._asker.listens_to(HookType.PRE_FINISH)
+        return settle_whole(
+            new,
+            digests=self._keeping.digests.of_content(new, content),
+            finished=finished,
+            synced=finished and self._durable,
+            limits=self._keeping.limits,
+            now=self._keeping.clock(),
+        )
 
     async def make_final(self, upload: Upload) -> None:
         """Have the data store make the bytes final, on disk if anything is."""

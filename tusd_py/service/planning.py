@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..interfaces import DataStore, Grant, Operation, RequestInfo
+from ..interfaces import DataStore, Grant, HookType, Operation, RequestInfo
 from ..protocol.commands import Create
 from ..protocol.errors import InternalError
 from ..protocol.model import Final, Upload
@@ -34,12 +34,15 @@ class Planner:
         Raises:
             TusError: there will be none.
         """
+        upload_id = self._policy.new_id()
+        asked = self._asker.listens_to(HookType.PRE_CREATE)
         upload = plan_create(
             create,
-            upload_id=self._policy.new_id(),
+            upload_id=upload_id,
             owner=grant.owner,
             limits=self._policy.limits.capped(grant.max_size),
             now=self._policy.clock(),
+            storage=None if asked else self._data.place(upload_id),
         )
         if grant.limited:
             upload = replace(
@@ -58,11 +61,17 @@ class Planner:
                 now=self._policy.clock(),
             )
         await self._keeping.bounded.space.check(upload.length or 0)
-        upload, path = await self._asker.before_create(upload, request)
+        if asked:
+            upload = await self._ask(upload, request)
         body_length = None if create.body is None else create.body.length
         check_size(upload, body_length, self._policy.limits)
         self._keeping.types.check_declared(upload)
         self._keeping.digests.check_declared(upload)
+        return upload
+
+    async def _ask(self, upload: Upload, request: RequestInfo) -> Upload:
+        """Return the upload as the application wants it, where it wants it."""
+        upload, path = await self._asker.before_create(upload, request)
         try:
             return replace(upload, storage=self._data.place(upload.id, path))
         except ValueError as error:  # the hook's fault, not the client's

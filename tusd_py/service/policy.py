@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from .filetypes import FileRules
 
 def new_upload_id() -> UploadId:
     """Return 128 random bits as tusd writes them; whoever knows an id may use the upload."""
-    return UploadId(secrets.token_hex(16))
+    return UploadId(os.urandom(16).hex())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,8 @@ class Watching:
 
         def tell(occurrence: Occurrence) -> None:
             observe(occurrence)
-            self._note(occurrence)
+            if self._followers:
+                self._note(occurrence)
 
         return tell
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from ..interfaces.occurrences import (
     Answered,
@@ -12,11 +11,11 @@ from ..interfaces.occurrences import (
     Created,
     Finished,
     HookCalled,
-    Occurrence,
     Terminated,
 )
 from ..protocol import errors
 from .logs import EventLog, Fields
+from .several import Notes
 
 _FAILED: Final = frozenset(
     error.code
@@ -40,15 +39,18 @@ _PATH_LENGTH = 256
 
 
 class AccessLog:
-    """Writes the lines; `observe` is an `Observe`.
+    """Writes the lines.
 
     Args:
         log: where to.
+
+    Attributes:
+        notes: what takes note of what.
     """
 
     def __init__(self, log: EventLog | None = None) -> None:
         self._log = EventLog("tusd_py.access") if log is None else log
-        self._by_type: dict[type, Callable[[Any], None]] = {
+        self.notes: Notes = {
             Answered: self._answered,
             BodyEnded: self._body_ended,
             Created: self._created,
@@ -56,12 +58,6 @@ class AccessLog:
             HookCalled: self._hook_called,
             Terminated: self._terminated,
         }
-
-    def observe(self, occurrence: Occurrence) -> None:
-        """Take note."""
-        write = self._by_type.get(type(occurrence))
-        if write is not None:
-            write(occurrence)
 
     def _answered(self, one: Answered) -> None:
         level, outcome = _judged(one)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..interfaces.occurrences import BodyBegun, BodyEnded, Occurrence
+from ..interfaces.occurrences import BodyBegun, BodyEnded
 from ..protocol.model import Upload, UploadId
+from .several import Notes
 
 # The speed is that of about the last so many seconds, however often somebody looks.
 _WINDOW_S = 2.0
@@ -61,25 +62,27 @@ class _Body:
 
 
 class LiveUploads:
-    """A registry that is kept by telling it what happens; `observe` is an `Observe`.
+    """A registry that is kept by telling it what happens.
 
     Uploads that come whole with their creation are over before anybody could look.
 
     Args:
         clock: monotonic seconds.
+
+    Attributes:
+        notes: what takes note of what.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._bodies: dict[UploadId, _Body] = {}
         self._clock = clock
+        self.notes: Notes = {BodyBegun: self._begin, BodyEnded: self._end}
 
-    def observe(self, occurrence: Occurrence) -> None:
-        """Take note."""
-        match occurrence:
-            case BodyBegun():
-                self._bodies[occurrence.upload.id] = _Body(occurrence, self._clock())
-            case BodyEnded():
-                self._bodies.pop(occurrence.upload.id, None)
+    def _begin(self, begun: BodyBegun) -> None:
+        self._bodies[begun.upload.id] = _Body(begun, self._clock())
+
+    def _end(self, ended: BodyEnded) -> None:
+        self._bodies.pop(ended.upload.id, None)
 
     def __len__(self) -> int:
         return len(self._bodies)

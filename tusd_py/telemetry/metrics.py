@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from ..interfaces import HookType
 from ..interfaces.occurrences import (
     Answered,
@@ -15,29 +12,32 @@ from ..interfaces.occurrences import (
     Expired,
     Finished,
     HookCalled,
-    Occurrence,
     Terminated,
 )
 from ..protocol.errors import ChecksumMismatch, UploadInterrupted
 from ..protocol.model import UploadId
 from .catalogue import CODES, ERRORS, LAYOUT, METHODS, OK, OTHER
 from .cells import Buckets, Cells
+from .several import Notes
 
 # Uploads that were cut short and may go on; of more than these the oldest are forgotten.
 MOST_INTERRUPTED = 10_000
 
 
 class Metrics:
-    """Keeps the numbers of this process; `observe` is an `Observe`.
+    """Keeps the numbers of this process.
 
     Args:
         cells: where they are; those of this process are chosen already.
+
+    Attributes:
+        notes: what takes note of what.
     """
 
     def __init__(self, cells: Cells | None = None) -> None:
         self.cells = cells = Cells(LAYOUT) if cells is None else cells
         self._own = cells.own
-        self._by_type: dict[type, Callable[[Any], None]] = {
+        self.notes: Notes = {
             Answered: self._answered,
             BodyBegun: self._body_begun,
             BodyEnded: self._body_ended,
@@ -52,12 +52,6 @@ class Metrics:
         self._bind_requests()
         self._bind_uploads()
         self._bind_hooks()
-
-    def observe(self, occurrence: Occurrence) -> None:
-        """Take note."""
-        note = self._by_type.get(type(occurrence))
-        if note is not None:
-            note(occurrence)
 
     def buckets(self, name: str, *labels: str) -> Buckets:
         """Return a histogram to count in."""

@@ -19,11 +19,11 @@ from ..interfaces.occurrences import (
     Expired,
     Finished,
     HookCalled,
-    Occurrence,
     Terminated,
 )
 from ..protocol.errors import TusError
 from ..protocol.model import Upload, UploadId
+from .several import Notes
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class _Body:
 
 
 class Recorder:
-    """Counts what is observed, and adds it to a history; `observe` is an `Observe`.
+    """Counts what happens, and adds it to a history.
 
     Nobody waits for the history: counts stay here until it has taken them, those of the last
     minutes if it takes none for long.
@@ -49,6 +49,9 @@ class Recorder:
     Args:
         clock: seconds since the epoch.
         most_minutes: of counts that wait here.
+
+    Attributes:
+        notes: what takes note of what.
     """
 
     def __init__(
@@ -68,32 +71,40 @@ class Recorder:
         self._turn = asyncio.Lock()
         self._open = False
         self._failing = False
+        self.notes: Notes = {
+            Answered: self._answered,
+            Created: self._created,
+            BodyBegun: self._begin,
+            BodyEnded: self._end,
+            Finished: self._finish,
+            Terminated: self._terminated,
+            Expired: self._expired,
+            HookCalled: self._called,
+        }
 
     # --- counting
 
-    def observe(self, occurrence: Occurrence) -> None:
-        """Take note."""
-        match occurrence:
-            case Answered():
-                self._count(names.REQUESTS)
-                if occurrence.code is not None:
-                    self._count(names.REFUSED + occurrence.code)
-            case Created():
-                self._count(names.CREATED)
-            case BodyBegun():
-                self._begin(occurrence)
-            case BodyEnded():
-                self._end(occurrence)
-            case Finished():
-                self._finish(occurrence)
-            case Terminated(upload=upload):
-                self._count(names.DELETED if upload.finished else names.CANCELLED)
-                self._between_pieces.pop(upload.id, None)
-            case Expired(upload=upload):
-                self._count(names.RETIRED if upload.finished else names.EXPIRED)
-                self._between_pieces.pop(upload.id, None)
-            case HookCalled(error=str()):
-                self._count(names.HOOK_ERRORS + occurrence.type)
+    def _answered(self, answered: Answered) -> None:
+        self._count(names.REQUESTS)
+        if answered.code is not None:
+            self._count(names.REFUSED + answered.code)
+
+    def _created(self, _: Created) -> None:
+        self._count(names.CREATED)
+
+    def _terminated(self, terminated: Terminated) -> None:
+        upload = terminated.upload
+        self._count(names.DELETED if upload.finished else names.CANCELLED)
+        self._between_pieces.pop(upload.id, None)
+
+    def _expired(self, expired: Expired) -> None:
+        upload = expired.upload
+        self._count(names.RETIRED if upload.finished else names.EXPIRED)
+        self._between_pieces.pop(upload.id, None)
+
+    def _called(self, called: HookCalled) -> None:
+        if called.error is not None:
+            self._count(names.HOOK_ERRORS + called.type)
 
     def _begin(self, begun: BodyBegun) -> None:
         upload = begun.upload

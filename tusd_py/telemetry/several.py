@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 from ..interfaces.occurrences import Observe, Occurrence, ignore
 
 _log = logging.getLogger(__name__)
 
+Notes = Mapping[type, Callable[[Any], None]]
+"""What takes note of which kinds of occurrences."""
 
-def observe_all(*watchers: Observe) -> Observe:
-    """Return what tells each of the watchers, in their order."""
-    those = tuple(watcher for watcher in watchers if watcher is not ignore)
-    if not those:
-        return ignore
-    if len(those) == 1:
-        return those[0]
+
+def observe_all(*watchers: Notes) -> Observe:
+    """Return what tells each of the watchers, in their order, what it takes note of."""
+    noted = {
+        kind: tuple(watcher[kind] for watcher in watchers if kind in watcher)
+        for kind in get_args(Occurrence)
+    }
 
     def observe(occurrence: Occurrence) -> None:
-        for watcher in those:
-            watcher(occurrence)
+        for note in noted[type(occurrence)]:
+            note(occurrence)
 
     return observe
 
 
-def guarded(watcher: Observe) -> Observe:
+def guarded(watcher: Observe) -> Notes:
     """Return what keeps the errors of the application's own watcher from its uploads."""
     if watcher is ignore:
-        return ignore
+        return {}
 
     def observe(occurrence: Occurrence) -> None:
         try:
@@ -35,4 +39,4 @@ def guarded(watcher: Observe) -> Observe:
         except Exception:  # noqa: BLE001 - whatever it is, uploads go on
             _log.exception("ObserverError", extra={"occurrence": type(occurrence).__name__})
 
-    return observe
+    return dict.fromkeys(get_args(Occurrence), observe)

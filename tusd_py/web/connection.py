@@ -127,6 +127,11 @@ class Connection(web.RequestHandler):
         """Whether no other request will be answered on this connection."""
         return bool(self._close)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Go on reading; aiohttp asks for that whenever somebody has read, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def data_received(self, data: bytes) -> None:
         if self._payload is not None and isinstance(self._payload.exception(), BrokenFraming):
             return  # the request cannot be saved any more, and it is the last
@@ -147,8 +152,9 @@ class Connection(web.RequestHandler):
         if idle and len(new) == 1 and getattr(new[0][0], "chunked", False):
             self._start_scanning(self._seen[-3:] + data)
         self._seen = data[-6:] if len(data) >= 6 else (self._seen + data)[-6:]
-        self._watch_ends(chunked)
-        self._watch_framing()
+        if chunked:
+            self._watch_ends(chunked)
+            self._watch_framing()
 
     def _watch_framing(self) -> None:
         """Give up on chunks that are hardly more than their framing."""

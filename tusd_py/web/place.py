@@ -46,21 +46,27 @@ class Surroundings:
         Raises:
             BadRequest: the Host header is not an authority.
         """
-        base_path = collection_path.rstrip("/") + "/"
         if self.base_url is not None:
             url = urlsplit(self.base_url)
             return Place(origin=f"{url.scheme}://{url.netloc}", base_path=url.path)
         # Not request.host: aiohttp takes that from an absolute request target, if there is one.
         host = request.headers.get("Host", "")
-        if host and not _AUTHORITY.fullmatch(host):
-            raise BadRequest("the Host header is not a host")
         scheme = request.scheme
+        place = _place(scheme, host, collection_path)
         if self.behind_proxy and _is_trusted(request.remote or "", self.trusted_proxies):
             scheme, host = _forwarded(request, scheme, host)
-            base_path = _forwarded_prefix(request) + base_path
-        host = host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
-        # HTTP/1.0 needs no Host; a path alone is a valid Location too.
-        return Place(origin=f"{scheme}://{host}" if host else "", base_path=base_path)
+            return _place(scheme, host, _forwarded_prefix(request) + collection_path)
+        return place
+
+
+@lru_cache(maxsize=64)  # it is the same for nearly all requests
+def _place(scheme: str, host: str, collection_path: str) -> Place:
+    if host and not _AUTHORITY.fullmatch(host):
+        raise BadRequest("the Host header is not a host")
+    host = host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+    # HTTP/1.0 needs no Host; a path alone is a valid Location too.
+    base_path = collection_path.rstrip("/") + "/"
+    return Place(origin=f"{scheme}://{host}" if host else "", base_path=base_path)
 
 
 @lru_cache(maxsize=1024)

@@ -30,14 +30,14 @@ class HistoryRoom:
         shared: whether other processes record into the same history.
 
     Attributes:
-        observe: takes note.
+        notes: what takes note of what.
     """
 
     def __init__(self, history: History, live: LiveUploads, *, shared: bool) -> None:
         self._history = history
         self._recorder = Recorder(history)
         self._board = LiveBoard(live, history if shared else None)
-        self.observe = self._recorder.observe
+        self.notes = self._recorder.notes
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -64,9 +64,9 @@ class Insight:
         self.metrics = metrics
         self.sampler = Sampler(metrics)
         self._history = open_history_room(settings, self.live)
-        record = ignore if self._history is None else self._history.observe
-        log = AccessLog().observe if settings.log_requests else ignore
-        self.observe = observe_all(metrics.observe, self.live.observe, record, log, guarded(own))
+        record = {} if self._history is None else self._history.notes
+        log = AccessLog().notes if settings.log_requests else {}
+        self.observe = observe_all(metrics.notes, self.live.notes, record, log, guarded(own))
         self._watch_process()
         self._watch_stores()
 
