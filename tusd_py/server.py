@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -204,6 +205,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     async with serving_admin(app, admin), _cleaned_up(runner):
         await site.start()
         _log.info("Listening", extra={"pid": os.getpid()})
+        _freeze_what_stays()
         ready()
         await stop.wait()
         if parent is not None:
@@ -215,6 +217,12 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         app[INSIGHT].health.stop()
         # Bodies first, while their connections still take bytes and give answers.
         app[UPLOADS].stop_bodies()
+
+
+def _freeze_what_stays() -> None:
+    """Spare the garbage collector modules, classes and the application; it has to find nothing."""
+    gc.collect()
+    gc.freeze()
 
 
 def _public_routes(settings: Settings, app: web.Application) -> list[web.AbstractRouteDef]:
