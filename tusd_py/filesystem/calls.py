@@ -71,8 +71,10 @@ class OpenFile:
 
     def close(self) -> None:
         """Close it, whatever the system says to that; a second call does nothing."""
-        with contextlib.suppress(OSError):
-            self.close_written()
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     def close_written(self) -> None:
         """Close a file whose bytes matter; a second call does nothing.
@@ -80,7 +82,7 @@ class OpenFile:
         Raises:
             OSError: what was written since the last sync may be lost (NFS, quotas).
         """
-        fd = self.detach()
+        fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
 

@@ -198,7 +198,8 @@ class FileClaim:
     @property
     def upload(self) -> Upload:
         """See `Claim.upload`."""
-        return self._locked.upload
+        assert self._held is not None
+        return self._held.upload
 
     @property
     def _locked(self) -> Locked:

@@ -53,6 +53,8 @@ def parse_metadata(header: str | None) -> Metadata:
     Raises:
         InvalidMetadata: a key is empty, illegal or repeated, or a value is not strict base64.
     """
+    if header is None:
+        return NO_METADATA
     metadata = Metadata(header)
     _ = metadata.pairs
     return metadata

@@ -210,16 +210,27 @@ class Intake:
             durable = always or kept.checkpoint == kept.offset > 0
             await claim.save(kept, durable=durable, release=True)
 
-    @contextlib.contextmanager
-    def _stoppable(self, body: Body) -> Iterator[None]:
+    def _stoppable(self, body: Body) -> _Running:
         """Let the shutdown end the body."""
-        self._running.add(body)
-        try:
-            if self._stopped:
-                body.stop(BodyEnd.SHUTDOWN)
-            yield
-        finally:
-            self._running.discard(body)
+        if self._stopped:
+            body.stop(BodyEnd.SHUTDOWN)
+        return _Running(self._running, body)
+
+
+class _Running:
+    """Keeps a body among those that run, for the length of the context."""
+
+    __slots__ = ("_body", "_running")
+
+    def __init__(self, running: set[Body], body: Body) -> None:
+        self._running = running
+        self._body = body
+
+    def __enter__(self) -> None:
+        self._running.add(self._body)
+
+    def __exit__(self, *exc: object) -> None:
+        self._running.discard(self._body)
 
 
 @dataclass(slots=True)

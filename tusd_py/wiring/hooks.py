@@ -64,7 +64,7 @@ def assemble_hooks(settings: Settings, own: Hooks) -> HookRoom:
         )
         for hooks in named
     ]
-    return HookRoom(SeveralHooks([own, *enabled]), transports)
+    return HookRoom(SeveralHooks([own, *enabled]) if enabled else own, transports)
 
 
 def make_transports(settings: Settings) -> Sequence[HttpHooks | CommandHooks]:
