@@ -20,8 +20,8 @@ from .stream import StreamLane
 LINGER_BYTES = 8 * 1024 * 1024
 LINGER_S = 1.0
 
-# Entering the fast lane has its price too: at this size both lanes cost the same CPU, at twice the
-# size the fast one saves a third (measured with PATCHes of 128 KiB to 2 MiB).
+# Entering the fast lane has its price too: at half this size both lanes cost the same CPU, from
+# here on the fast one saves more and more (`python -m tests.benchmarks.thresholds`).
 DIRECT_BYTES = 512 * 1024
 
 # A body that is stopped for somebody else's sake still gets what is in the kernel's buffers,
