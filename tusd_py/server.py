@@ -210,13 +210,17 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         await stop.wait()
         if parent is not None:
             loop.remove_reader(parent)
-        for number in _STOP_SIGNALS:  # a second one ends us at once
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+        _let_the_next_signal_end_us(loop)
         _log.info("ShuttingDown", extra={"pid": os.getpid()})
         app[INSIGHT].health.stop()
         # Bodies first, while their connections still take bytes and give answers.
         app[UPLOADS].stop_bodies()
+
+
+def _let_the_next_signal_end_us(loop: asyncio.AbstractEventLoop) -> None:
+    for number in _STOP_SIGNALS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _freeze_what_stays() -> None:
