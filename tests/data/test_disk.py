@@ -260,12 +260,15 @@ async def test_a_buffer_is_hashed_while_it_is_written(
     assert await read(disk, upload) == content
 
 
-async def test_a_session_never_leaves_its_write_behind(disk: DiskData, run: HeldWork) -> None:
+@pytest.mark.parametrize("digest", [None, Waited()], ids=["bytes", "bytes and digest"])
+async def test_a_session_never_leaves_its_work_behind(
+    disk: DiskData, run: HeldWork, digest: Waited | None
+) -> None:
     """A request cancelled during a write ends after the write, so the next one cuts its tail."""
     upload = await create(disk)
 
     async def append() -> None:
-        async with disk.append(upload) as session:
+        async with disk.append(upload, digest=digest) as session:
             run.hold()
             await session.write(b"x" * WRITE_BYTES)
             await session.commit()
@@ -278,6 +281,7 @@ async def test_a_session_never_leaves_its_write_behind(disk: DiskData, run: Held
     run.release()
     await asyncio.wait([task])
     assert task.cancelled()
+    assert digest is None or digest.digest() == hashlib.sha256(b"x" * WRITE_BYTES).digest()
     assert path_of(upload).stat().st_size == WRITE_BYTES
     async with disk.append(upload) as session:
         assert await session.commit() == 0

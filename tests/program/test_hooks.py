@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.program.test_cli import tusd_py
-from tests.support.hooks import Commands
+from tests.support.hooks import Commands, event
 from tests.support.raw_http import RawConnection, exchange, head, request
 from tests.support.server import running_server
 from tusd_py import HookType, Settings, SettingsError, load_settings
@@ -125,6 +125,16 @@ def test_a_bad_secret_is_found_and_kept(content: bytes, tmp_path: Path) -> None:
             assemble_hooks(settings, PythonHooks())
         assert "hunter2" not in str(failure.value)
         assert SECRET not in str(failure.value) + repr(settings)
+
+
+async def test_what_waits_for_hooks_that_are_gone_is_told_to_nobody() -> None:
+    """An event kept for an endpoint is not the application's own, once no endpoint is named."""
+    told: list[HookType] = []
+    own = PythonHooks({"post-finish": lambda asked: told.append(asked.type)})
+    hooks = assemble_hooks(Settings(), own).hooks
+    for receiver in ("http", *hooks.receivers(HookType.POST_FINISH)):
+        await hooks.tell(event(HookType.POST_FINISH), receiver)
+    assert told == [HookType.POST_FINISH]
 
 
 def test_a_secret_is_given_once(tmp_path: Path) -> None:

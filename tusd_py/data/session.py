@@ -114,7 +114,8 @@ class DiskSession:
         self._filling: list[bytes | memoryview] = []
         self._filling_bytes = 0
         self._borrowed = False  # whether what is being written is a view of a shared buffer
-        self._working: list[asyncio.Future[None]] = []  # at the same buffers
+        self._writing: asyncio.Future[None] | None = None
+        self._hashing: asyncio.Future[None] | None = None  # of the same buffers
         self._stored = upload.offset  # moved by the thread as bytes get written
         self._durable = upload.checkpoint
 
@@ -159,9 +160,9 @@ class DiskSession:
     async def _start_writing(self) -> None:
         buffers, _ = self._take_filling()
         await self._settle()
-        self._working = [self._run.submit(self._store, buffers)]
+        self._writing = self._run.submit(self._store, buffers)
         if self._digest is not None:  # at the same time: hashing takes longer than writing
-            self._working.append(self._run.submit(self._hash, buffers))
+            self._hashing = self._run.submit(self._hash, buffers)
 
     def _take_filling(self) -> tuple[Sequence[bytes | memoryview], int]:
         buffers, size = self._filling, self._filling_bytes
@@ -169,12 +170,14 @@ class DiskSession:
         return buffers, size
 
     async def _settle(self) -> None:
-        working, self._working = self._working, []
-        if not working:
-            return
-        async with contextlib.AsyncExitStack() as ended:  # all of it, whatever one part raises
-            for work in working:
-                ended.push_async_callback(self._run.join, work)
+        writing, hashing = self._writing, self._hashing
+        self._writing = self._hashing = None
+        try:
+            if writing is not None:
+                await self._run.join(writing)
+        finally:
+            if hashing is not None:
+                await self._run.join(hashing)
 
     # --- in a thread
 

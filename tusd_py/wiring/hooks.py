@@ -64,7 +64,7 @@ def assemble_hooks(settings: Settings, own: Hooks) -> HookRoom:
         )
         for hooks in named
     ]
-    return HookRoom(SeveralHooks([own, *enabled]) if enabled else own, transports)
+    return HookRoom(SeveralHooks([own, *enabled]), transports)
 
 
 def make_transports(settings: Settings) -> Sequence[HttpHooks | CommandHooks]:
