@@ -67,7 +67,7 @@ soak: $(STAMPS)/dev tools ## an hour of load with a kill each minute (SOAK_ARGS=
 soak-power: $(STAMPS)/dev tools ## thousands of power cuts (CUTS=500 for each file system and level)
 	$(BIN)/python -m tests.faults.power --cuts $(CUTS)
 
-bench: $(STAMPS)/dev $(STAMPS)/peers ## speed beside other servers (BENCH_ARGS=--help for options)
+bench: $(STAMPS)/dev build/bench/peers ## speed beside other servers (BENCH_ARGS=--help for options)
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
 bench-docs: $(STAMPS)/dev ## write the page about speed from what make bench has measured
@@ -137,6 +137,6 @@ $(STAMPS)/pages: $(UI_SOURCES)
 	@mkdir -p $(STAMPS) && touch $@
 
 PEERS := tests/benchmarks/peers
-$(STAMPS)/peers: $(PEERS)/package.json $(PEERS)/requirements.txt $(PEERS)/install.sh
-	@mkdir -p $(STAMPS)
+build/bench/peers: $(PEERS)/package.json $(PEERS)/requirements.txt $(PEERS)/install.sh
+	@mkdir -p build/bench
 	@if sh $(PEERS)/install.sh build/bench $(PYTHON); then touch $@; fi

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import tusd_py
 from tests.support.redis_server import running_redis
-from tests.support.server import running_server
+from tests.support.server import Server, running_server
 
 from .load import FOLDER, compile_program
 
@@ -101,6 +101,7 @@ def _ours(version: str, row: str, durability: str, workers: str) -> Contestant:
     def start(directory: Path) -> Iterator[Running]:
         options = ("--durability", durability, "--workers", workers)
         with running_server(directory, *options) as server:
+            _wait_all_accept(server, (os.cpu_count() or 1) if workers == "auto" else 1)
             path = urllib.parse.urlsplit(server.url).path
             try:
                 yield Running(pid=server.process.pid, port=server.port, path=path)
@@ -115,6 +116,15 @@ def _ours(version: str, row: str, durability: str, workers: str) -> Contestant:
         processes="one per core" if workers == "auto" else "1",
         start=start,
     )
+
+
+def _wait_all_accept(server: Server, workers: int) -> None:
+    """Wait for the last worker: what connects before it accepts stays with the others."""
+    until = time.monotonic() + _START_S
+    while server.log.read_text().count('"Listening"') < workers:
+        if time.monotonic() > until:
+            raise StartFailed("not all workers have come")
+        time.sleep(0.02)
 
 
 def _ours_with_redis(version: str) -> Contestant:

@@ -127,10 +127,10 @@ class Connection(web.RequestHandler):
         """Whether no other request will be answered on this connection."""
         return bool(self._close)
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
+    def resume_reading(self, *args: Any, **kwargs: Any) -> None:
         """Go on reading; aiohttp asks for that whenever somebody has read, paused or not."""
         if self._reading_paused:
-            super().resume_reading(resume_parser)
+            super().resume_reading(*args, **kwargs)
 
     def data_received(self, data: bytes) -> None:
         if self._payload is not None and isinstance(self._payload.exception(), BrokenFraming):
