@@ -1,8 +1,8 @@
 """Where the better way changes: ``python -m tests.benchmarks.thresholds`` prints CPU of both.
 
-A body is received on one of two lanes, and a small upload is stored in one go or as it streams;
-how large it has to be for the one or the other is a constant. This drives two servers in turn
-that take the one way for every size, and the other.
+A body is received on one of two lanes, in one buffer or in several, and a small upload is stored
+in one go or as it streams; how large it has to be for the one or the other is a constant. This
+drives two servers in turn that take the one way for every size, and the other.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import multiprocessing
 import os
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tusd_py import Settings
 from tusd_py.server import run_worker
 from tusd_py.service import intake
-from tusd_py.web import body
+from tusd_py.web import body, direct
 from tusd_py.web.listening import listen_tcp
 
 from .load import compile_program
@@ -30,14 +31,23 @@ _KIB = 1024
 _NEVER = 1 << 60
 ROUNDS = 5
 PATCHES = 128 * MIB  # bytes in each measurement
-PATCH_SIZES = tuple(kib * _KIB for kib in (128, 256, 512, 1024, 2048, 4096))
-POST_SIZES = tuple(kib * _KIB for kib in (4, 16, 64))
 POST_S = 1.0
 
 
-def _serve(directory: str, direct_bytes: int, whole_bytes: int, ready: Connection) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """What a server takes for the constants of those names."""
+
+    direct_bytes: int = body.DIRECT_BYTES
+    whole_bytes: int = intake.WHOLE_BYTES
+    unsplit_bytes: int = direct.UNSPLIT_BYTES
+
+
+def _serve(directory: str, constants: Constants, ready: Connection) -> None:
     """Be a server with other thresholds."""
-    body.DIRECT_BYTES, intake.WHOLE_BYTES = direct_bytes, whole_bytes
+    body.DIRECT_BYTES = constants.direct_bytes
+    intake.WHOLE_BYTES = constants.whole_bytes
+    direct.UNSPLIT_BYTES = constants.unsplit_bytes
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with listen_tcp("127.0.0.1", 0) as sock:
         settings = Settings.model_validate({"upload_dir": directory, "durability": "none"})
@@ -45,12 +55,10 @@ def _serve(directory: str, direct_bytes: int, whole_bytes: int, ready: Connectio
 
 
 @contextlib.contextmanager
-def _serving(directory: Path, direct_bytes: int, whole_bytes: int) -> Iterator[Running]:
+def _serving(directory: Path, constants: Constants) -> Iterator[Running]:
     spawn = multiprocessing.get_context("spawn")
     told, tell = spawn.Pipe(duplex=False)
-    process = spawn.Process(
-        target=_serve, args=(str(directory), direct_bytes, whole_bytes, tell), daemon=True
-    )
+    process = spawn.Process(target=_serve, args=(str(directory), constants, tell), daemon=True)
     process.start()
     try:
         assert process.pid is not None
@@ -61,9 +69,14 @@ def _serving(directory: Path, direct_bytes: int, whole_bytes: int) -> Iterator[R
         process.join(20)
 
 
-def _patch_us(rig: Rig, server: Running, size: int) -> float:
-    run = rig.drive(server, "patch", size=size, uploads=PATCHES // size)
-    return float(run["cpu_s"]) / (PATCHES // size) * 1e6
+def _patch_us(rig: Rig, server: Running, size: int, connections: int = 1) -> float:
+    uploads = PATCHES // size
+    run = rig.drive(server, "patch", size=size, uploads=uploads, connections=connections)
+    return float(run["cpu_s"]) / uploads * 1e6
+
+
+def _patch_of_many_us(rig: Rig, server: Running, size: int) -> float:
+    return _patch_us(rig, server, size, connections=4)
 
 
 def _post_us(rig: Rig, server: Running, size: int) -> float:
@@ -71,47 +84,69 @@ def _post_us(rig: Rig, server: Running, size: int) -> float:
     return float(run["cpu_s"]) / float(run["requests"]) * 1e6
 
 
-def _compare(folder: Path, rig: Rig) -> tuple[list[str], list[str]]:
-    """Return the lines of both tables."""
-    patches: dict[tuple[int, str], list[float]] = {}
-    posts: dict[tuple[int, str], list[float]] = {}
-    sizes = [size for size in PATCH_SIZES if size <= PATCHES]
-    for number in range(ROUNDS):
-        for way, direct, whole in (("stream", _NEVER, 0), ("direct", 0, _NEVER)):
-            with _serving(folder / f"{way}-{number}", direct, whole) as server:
-                _patch_us(rig, server, MIB)
-                for size in sizes:
-                    patches.setdefault((size, way), []).append(_patch_us(rig, server, size))
-                for size in POST_SIZES:
-                    posts.setdefault((size, way), []).append(_post_us(rig, server, size))
-    return _lines(patches, sizes), _lines(posts, POST_SIZES)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two ways to do something, by the size of the body."""
+
+    title: str
+    ways: tuple[Constants, Constants]
+    measure: Callable[[Rig, Running, int], float]
+    kib: Sequence[int]
+
+    def run(self, folder: Path, rig: Rig) -> list[str]:
+        """Return a line for each size, with the median of the ratios in each round."""
+        took: dict[int, list[Sequence[float]]] = {kib: [] for kib in self.kib}
+        for number in range(ROUNDS):
+            rounds = [self._costs(folder / f"{number}-{way}", rig, way) for way in self.ways]
+            for kib, both in zip(self.kib, zip(*rounds, strict=True), strict=True):
+                took[kib].append(both)
+        return [self.title, *(_line(kib, both) for kib, both in took.items())]
+
+    def _costs(self, directory: Path, rig: Rig, way: Constants) -> list[float]:
+        with _serving(directory, way) as server:
+            self.measure(rig, server, self.kib[-1] * _KIB)
+            return [self.measure(rig, server, kib * _KIB) for kib in self.kib]
 
 
-def _lines(took: dict[tuple[int, str], list[float]], sizes: Sequence[int]) -> list[str]:
-    lines = []
-    for size in sizes:
-        one, other = took[size, "stream"], took[size, "direct"]
-        ratio = statistics.median(b / max(a, 1) for a, b in zip(one, other, strict=True))
-        lines.append(
-            f"{size // _KIB:6} KiB {statistics.median(one):8.0f} µs"
-            f" {statistics.median(other):8.0f} µs {ratio:8.2f}"
-        )
-    return lines
+COMPARISONS = (
+    Comparison(
+        title="PATCH: aiohttp's stream, fast lane, ratio"
+        f" (in use from {body.DIRECT_BYTES // _KIB} KiB)",
+        ways=(Constants(direct_bytes=_NEVER), Constants(direct_bytes=0)),
+        measure=_patch_us,
+        kib=(128, 256, 512, 1024, 2048, 4096),
+    ),
+    Comparison(
+        title="POST: as it streams, in one go, ratio"
+        f" (in use up to {intake.WHOLE_BYTES // _KIB} KiB)",
+        ways=(Constants(whole_bytes=0), Constants(whole_bytes=_NEVER)),
+        measure=_post_us,
+        kib=(4, 16, 64),
+    ),
+    Comparison(
+        title="PATCH, 4 at once: in two halves, in one buffer, ratio"
+        f" (in use up to {direct.UNSPLIT_BYTES // _KIB} KiB)",
+        ways=(Constants(unsplit_bytes=0), Constants(unsplit_bytes=_NEVER)),
+        measure=_patch_of_many_us,
+        kib=(512, 1024, 2048, 4096),
+    ),
+)
+
+
+def _line(kib: int, both: Sequence[Sequence[float]]) -> str:
+    one, other = (statistics.median(costs) for costs in zip(*both, strict=True))
+    ratio = statistics.median(b / max(a, 1) for a, b in both)
+    return f"{kib:6} KiB {one:8.0f} µs {other:8.0f} µs {ratio:8.2f}"
 
 
 def main() -> None:
-    """Print server CPU of a request, by its size, both ways; and the median of their ratios."""
+    """Print server CPU of a request, by its size, both ways."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)
         make_pattern(folder / "pattern", os.urandom(MIB), PATCHES)
         rig = Rig(load=compile_program("load", folder), pattern=folder / "pattern", scale=Scale())
-        patches, posts = _compare(folder, rig)
-    print(
-        f"PATCH: aiohttp's stream, fast lane, ratio (in use from {body.DIRECT_BYTES // _KIB} KiB)"
-    )
-    print("\n".join(patches))
-    print(f"POST: as it streams, in one go, ratio (in use up to {intake.WHOLE_BYTES // _KIB} KiB)")
-    print("\n".join(posts))
+        for comparison in COMPARISONS:
+            print("\n".join(comparison.run(folder, rig)))
 
 
 if __name__ == "__main__":

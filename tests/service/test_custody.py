@@ -219,14 +219,24 @@ async def test_joining_seizes_first(leased: House, offsets: LeasedOffsets) -> No
     assert (await leased.record(final)).finished
 
 
-async def test_the_body_of_a_creation_is_stored_under_a_claim_like_any_other(
+async def test_the_body_of_a_creation_is_stored_under_the_claim_of_the_creation(
     leased: House, offsets: LeasedOffsets
 ) -> None:
-    """Whoever is stopped between creation and storing may have lost the upload."""
-    offsets.seized = True
+    """No other one is taken, and it is given back with the last save."""
     upload = await leased.create(10, ScriptedBody(b"abc"))
-    assert offsets.notes == ["seize", "save", "append", "release"]
+    assert (offsets.notes, offsets.fence) == (["append", "release"], 1)
     assert upload.offset == 3
+
+
+async def test_whoever_was_stopped_between_creation_and_storing_may_have_lost_the_upload(
+    leased: House, offsets: LeasedOffsets, data: NotedData
+) -> None:
+    """What is there belongs to somebody else by then, so nothing is removed."""
+    data.errors = [UploadDamaged()]
+    offsets.before_save = offsets._uploads.clear
+    with pytest.raises(ClaimLost):
+        await leased.create(10, ScriptedBody(b"abc"))
+    assert offsets.notes == ["append", "save"]
 
 
 # --- bytes that turn out to be missing, or busy

@@ -143,10 +143,19 @@ def test_the_fewer_bodies_the_larger_their_buffers() -> None:
 
 
 def test_a_body_gets_no_more_than_it_needs() -> None:
-    """Of a body some buffers fill while others are written, so each is about a quarter of it."""
+    """A small one fits into one buffer; of others half is received while half is written."""
     pool = BufferPool(24 * MIB)
     some_came = 8 * MIB - 100_000
-    for due, size in [(1024, 4), (8, 2), (3, 1), (1, 0.25), (some_came / MIB, 2), (0.001, 0.25)]:
+    for due, size in [
+        (1024, 4),
+        (8, 4),
+        (some_came / MIB, 4),
+        (3, 2),
+        (2, 2),
+        (1, 1),
+        (0.4, 0.5),
+        (0.001, 0.25),
+    ]:
         buffer = pool.take(buffer_size(int(due * MIB)))
         assert buffer is not None
         assert len(buffer) == size * MIB

@@ -183,25 +183,19 @@ class Uploads:
             events = [(HookType.POST_CREATE, new)]
             if first.finished:
                 events.append((HookType.POST_FINISH, first))
-            async with (
-                self._offsets.create(first, durable=self._durable_at_once(first)) as claim,
-                self._announcer.around(request, *events),
-            ):
-                await self._make(claim, whole or b"")
-                if first.finished:
-                    await self._bounded.accounts.settle(first)
-        self._observe(occurrences.Created(upload=new))
-        if whole:
-            self._observe(
-                occurrences.BodyEnded(upload=first, received=len(whole), duration_s=0.0, cause=None)
-            )
-        if first.finished:
-            self._completion.note(first)
-        if isinstance(first.kind, Final):
-            return Created(await self._assembly.begin(first, self._policy.assembly_wait_s, request))
-        if not first.finished and (whole is None or first.complete):
-            first = await self._receive_first(first, create.body, body, whole, request)
-        if first.finished:
+            # Held until the body has been received: to claim the upload anew would be work, too.
+            async with self._offsets.create(first, durable=self._durable_at_once(first)) as claim:
+                async with self._announcer.around(request, *events):
+                    await self._make(claim, whole or b"")
+                    if first.finished:
+                        await self._bounded.accounts.settle(first)
+                self._note_created(new, first, whole)
+                final = isinstance(first.kind, Final)
+                if not (final or first.finished) and (whole is None or first.complete):
+                    first = await self._receive_first(claim, create.body, body, whole, request)
+        if final:
+            first = await self._assembly.begin(first, self._policy.assembly_wait_s, request)
+        elif first.finished:
             self._after_finish(first)
         return Created(first)
 
@@ -350,9 +344,18 @@ class Uploads:
             return self._policy.durability is not Durability.NONE
         return self._policy.durability is Durability.ACK
 
+    def _note_created(self, new: Upload, first: Upload, whole: bytes | None) -> None:
+        self._observe(occurrences.Created(upload=new))
+        if whole:
+            self._observe(
+                occurrences.BodyEnded(upload=first, received=len(whole), duration_s=0.0, cause=None)
+            )
+        if first.finished:
+            self._completion.note(first)
+
     async def _receive_first(
         self,
-        upload: Upload,
+        claim: Claim,
         head: BodyHead | None,
         body: Body,
         whole: bytes | None,
@@ -363,23 +366,21 @@ class Uploads:
         The upload exists by now. If its bytes were refused, nobody will learn its URL, so it
         is removed; if they were cut short, what arrived is kept for the PATCH that follows.
         """
-        async with self._claims.take(upload.id) as claim:
-            await self._custody.secure(claim)
-            room = self._policy.limits.room_of(claim.upload)
-            trailers = frozenset[str]() if head is None else head.trailers
-            plan = AppendPlan(upload=claim.upload, room=room, trailers=trailers)
-            try:
-                if whole is not None or head is None:
-                    await self._completion.catch_up(claim, request)
-                else:
-                    with contextlib.suppress(*_CUT_SHORT):
-                        await self._intake.receive(claim, plan, head, body, request)
-            except ClaimLost:  # what is there is no longer ours to remove
-                raise
-            except TusError:
-                await self._removal.remove(claim, HookType.POST_TERMINATE, request)
-                raise
-            return claim.upload
+        room = self._policy.limits.room_of(claim.upload)
+        trailers = frozenset[str]() if head is None else head.trailers
+        plan = AppendPlan(upload=claim.upload, room=room, trailers=trailers)
+        try:
+            if whole is not None or head is None:
+                await self._completion.catch_up(claim, request)
+            else:
+                with contextlib.suppress(*_CUT_SHORT):
+                    await self._intake.receive(claim, plan, head, body, request)
+        except ClaimLost:  # what is there is no longer ours to remove
+            raise
+        except TusError:
+            await self._removal.remove(claim, HookType.POST_TERMINATE, request)
+            raise
+        return claim.upload
 
     async def _stop(self, upload_id: UploadId, request: RequestInfo) -> None:
         """Remove an upload that the application wants stopped, unless it is finished."""

@@ -15,10 +15,12 @@ from aiohttp import StreamReader
 
 from .connection import Connection
 
-# Each buffer costs a hop to a thread and back, so fewer and larger ones are cheaper by a third;
-# but a body needs about this many of them for receiving and writing to overlap.
 _SIZES = tuple(kib * 1024 for kib in (4096, 2048, 1024, 512, 256))
-_OVERLAP = 4
+
+# Each buffer costs a hop to a thread and back. What is no larger than this is cheaper received as
+# a whole and written then (`python -m tests.benchmarks.thresholds`); of a larger body one half is
+# received while the other is written.
+UNSPLIT_BYTES = 2 * 1024 * 1024
 
 # Slow bodies, and those for which the pool has nothing left, are received in pieces of this
 # size, which are copied out at once.
@@ -35,7 +37,8 @@ def is_plain(transport: asyncio.Transport) -> bool:
 
 def buffer_size(due: int) -> int:
     """Return how large the buffers should be for a body of which that much is to come."""
-    return next((size for size in reversed(_SIZES) if size * _OVERLAP >= due), _SIZES[0])
+    wanted = min(due, max(due // 2, UNSPLIT_BYTES))
+    return next((size for size in reversed(_SIZES) if size >= wanted), _SIZES[0])
 
 
 class BufferPool:
