@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 # What aiohttp holds of each body is twice this at most; large bodies are hardly ever in it.
 _STREAM_BYTES = 64 * 1024
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A full collection looks at every open upload while everybody waits; Python has 10 here.
+_YOUNG_PER_FULL_COLLECTION = 100
 # A worker that dies at once would otherwise be started again as fast as the machine can.
 _RESTART_PAUSE_S = 1.0
 # Workers that keep dying this young will not live any longer next time.
@@ -205,7 +207,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     async with serving_admin(app, admin), _cleaned_up(runner):
         await site.start()
         _log.info("Listening", extra={"pid": os.getpid()})
-        _freeze_what_stays()
+        _spare_the_garbage_collector()
         ready()
         await stop.wait()
         if parent is not None:
@@ -223,10 +225,12 @@ def _let_the_next_signal_end_us(loop: asyncio.AbstractEventLoop) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _freeze_what_stays() -> None:
-    """Spare the garbage collector modules, classes and the application; it has to find nothing."""
+def _spare_the_garbage_collector() -> None:
+    """Let it look at little, and seldom at all that is in use: there is next to nothing to find."""
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # modules, classes, the application
+    new, young, _ = gc.get_threshold()
+    gc.set_threshold(new, young, _YOUNG_PER_FULL_COLLECTION)
 
 
 def _public_routes(settings: Settings, app: web.Application) -> list[web.AbstractRouteDef]:

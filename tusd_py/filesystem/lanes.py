@@ -201,8 +201,8 @@ class _Lane:
             return False
         results: list[_Result] = []
         now = begun = self._busy_since = time.monotonic()
-        for job in jobs:
-            future, value, error = _perform(job)
+        for future, work in jobs:
+            value, error = _perform(work)
             then, now = now, time.monotonic()
             results.append((future, value, error, now - then))
             # Nobody shall wait for the slow work of somebody else that happens to come next.
@@ -233,9 +233,11 @@ class _Lane:
             self._freed()
 
 
-def _perform(job: _Job) -> tuple[asyncio.Future[Any], Any, BaseException | None]:
-    future, work = job
+def _perform(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    # The future is not known here: an error keeps this frame, and the future keeps the error.
     try:
-        return future, work(), None
+        return work(), None
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever awaits the future
-        return future, None, error
+        if error.__suppress_context__:  # nobody is shown it, and its frames lead to our caller's
+            error.__context__ = None
+        return None, error

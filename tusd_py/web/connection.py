@@ -46,7 +46,7 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        *("_admission", "_chunked", "_payload", "_peer", "_scanner", "_seen"),
+        *("_admission", "_chunked", "_failure", "_payload", "_peer", "_scanner", "_seen"),
         *("_unsent", "_wire_bytes", "_write_timeout_s", "_write_watch"),
     )
 
@@ -65,6 +65,7 @@ class Connection(web.RequestHandler):
         self._unsent = 0  # when last looked at
         self._payload: StreamReader | None = None  # of the newest request on this connection
         self._chunked: StreamReader | None = None  # the same, while more chunks of it come
+        self._failure: Exception | None = None  # what we have told who reads a body
         self._wire_bytes = 0  # what has come for it, framing included
         self._scanner: TrailerScanner | None = None
         self._seen = b""  # the last bytes before this segment, in case a head ends across it
@@ -102,6 +103,15 @@ class Connection(web.RequestHandler):
         finally:
             if transport is not None and transport.get_write_buffer_size():
                 self._watch_writing(transport)
+            self._forget_bodies()
+
+    def _forget_bodies(self) -> None:
+        """Let go of what refers to this connection, so that no garbage collector has to find it."""
+        told = None if self._payload is None else self._payload.exception()
+        for error in (self._failure, told):
+            if isinstance(error, BaseException):
+                error.with_traceback(None)
+        self._payload = self._chunked = self._scanner = self._failure = None
 
     def _watch_writing(self, transport: asyncio.WriteTransport | None) -> None:
         self._stop_write_watch()
@@ -220,6 +230,7 @@ class Connection(web.RequestHandler):
 
     def _fail_body(self, error: Exception) -> None:
         if self._payload is not None and not self._payload.is_eof():
+            self._failure = error
             self._payload.set_exception(error)
 
     def handle_error(
@@ -234,6 +245,8 @@ class Connection(web.RequestHandler):
             _log.error("InternalServerError", exc_info=exc)
         else:
             _log.debug("BadRequest", exc_info=exc)
+        if exc is not None:
+            exc.with_traceback(None)  # it leads to whoever keeps it
         error = InternalError() if status >= 500 else BadRequest("this is not valid HTTP/1.1")
         response = web.Response(status=status, text=error.text)
         response.force_close()

@@ -94,7 +94,8 @@ class Handlers:
         try:
             response = await self._respond(request, body, changes, exchange)
         except TusError as error:
-            exchange.error = error
+            # Its frames hold the exchange, and all of it would be left to the garbage collector.
+            exchange.error = error.with_traceback(None)
             response = _render_error(request, error, changes.if_refused)
         except Exception:  # noqa: BLE001 - a fault of ours; the client gets an answer all the same
             _log.exception("InternalServerError", extra={"path": request.path})
