@@ -34,6 +34,7 @@ from .web.app import UPLOADS, make_root
 from .web.connection import ConnectionSite
 from .web.listening import host_and_port, listen_tcp, listen_unix, tls_context
 from .web.pages import BUILT, HOW_TO_BUILD
+from .web.shares import Shares
 from .wiring import Stores, check_stores, create_app
 from .wiring.insight import INSIGHT
 from .wiring.pages import upload_page_routes
@@ -133,6 +134,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
     parent: int | None = None,
     admin: socket.socket | None = None,
     metrics: Metrics | None = None,
+    shares: Shares | None = None,
 ) -> None:
     """Serve the socket in this process until told to stop.
 
@@ -142,6 +144,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
         parent: a descriptor that can be read when the supervisor has died.
         admin: the socket of the admin listener.
         metrics: where to count; None: in memory of this process.
+        shares: of connections, between workers; None: there are no others.
 
     Raises:
         StartError: there is no room for the threads.
@@ -150,7 +153,7 @@ def run_worker(  # noqa: PLR0913 - all but three by name, and none needed
         logs = set_up_logging(settings.log_format, verbose=settings.verbose)
         try:
             with traced(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_serve(settings, sock, ready, stores, parent, admin, metrics))
+                runner.run(_serve(settings, sock, ready, stores, parent, admin, metrics, shares))
         finally:
             logs.stop()
     except RuntimeError as error:
@@ -167,6 +170,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     parent: int | None,
     admin: socket.socket | None,
     metrics: Metrics | None,
+    shares: Shares | None,
 ) -> None:
     _start_threads(asyncio.get_running_loop())
     app = create_app(settings, stores=stores, own_server=True, metrics=metrics)
@@ -188,21 +192,12 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         loop.add_reader(parent, stop.set)
     await runner.setup()
     admission = Admission(
-        settings.max_connections or most_connections(), settings.max_connections_per_address
+        settings.max_connections or most_connections(),
+        settings.max_connections_per_address,
+        shares,
     )
     app[INSIGHT].watch_connections(lambda: admission.open)
-    site = ConnectionSite(
-        runner,
-        sock,
-        ssl_context=None if settings.tls_certificate is None else _tls(settings),
-        access_log=None,
-        auto_decompress=False,
-        read_bufsize=_STREAM_BYTES,
-        keepalive_timeout=settings.network_timeout,
-        lingering_time=0,
-        admission=admission,
-        write_timeout_s=settings.network_timeout,
-    )
+    site = _site(settings, runner, sock, admission)
     # Who looks on sees the end of the uploads.
     async with serving_admin(app, admin), _cleaned_up(runner):
         await site.start()
@@ -217,6 +212,23 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
         app[INSIGHT].health.stop()
         # Bodies first, while their connections still take bytes and give answers.
         app[UPLOADS].stop_bodies()
+
+
+def _site(
+    settings: Settings, runner: web.AppRunner, sock: socket.socket, admission: Admission
+) -> ConnectionSite:
+    return ConnectionSite(
+        runner,
+        sock,
+        ssl_context=None if settings.tls_certificate is None else _tls(settings),
+        access_log=None,
+        auto_decompress=False,
+        read_bufsize=_STREAM_BYTES,
+        keepalive_timeout=settings.network_timeout,
+        lingering_time=0,
+        admission=admission,
+        write_timeout_s=settings.network_timeout,
+    )
 
 
 def _let_the_next_signal_end_us(loop: asyncio.AbstractEventLoop) -> None:
@@ -262,6 +274,7 @@ class _Supervisor:
         self._sock = sock
         self._admin = admin
         self._cells = Cells(LAYOUT, count)
+        self._shares = Shares(count)
         self._count = count
         self._pids: dict[int, _Worker] = {}
         self._young_deaths = 0
@@ -279,6 +292,7 @@ class _Supervisor:
             pid, status = os.wait()
             worker = self._pids.pop(pid)
             self._cells.bury(worker.row)
+            self._shares.bury(worker.row)
             if not self._stopping:
                 self._replace(pid, os.waitstatus_to_exitcode(status), worker)
         signal.alarm(0)
@@ -307,6 +321,7 @@ class _Supervisor:
             for number in (*_STOP_SIGNALS, signal.SIGALRM):
                 signal.signal(number, signal.SIG_DFL)
             self._cells.become(row)
+            self._shares.become(row)
             run_worker(
                 self._settings,
                 self._sock,
@@ -314,6 +329,7 @@ class _Supervisor:
                 parent=self._watched,
                 admin=self._admin,
                 metrics=Metrics(self._cells),
+                shares=self._shares,
             )
             code = 0
         except StartError as error:

@@ -86,6 +86,7 @@ async def serving(app: web.Application, **options: Any) -> AsyncIterator[int]:
     await runner.setup()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
+        sock.listen(1024)
         site = ConnectionSite(runner, sock, auto_decompress=False, lingering_time=0, **options)
         await site.start()
         try:

@@ -13,6 +13,7 @@ import resource
 from typing import Any
 
 from ..protocol.errors import TooManyConnections
+from .shares import Shares
 
 _log = logging.getLogger(__name__)
 
@@ -54,21 +55,32 @@ class Admission:
     Args:
         most: in all.
         most_per_address: from one IPv4 address or one IPv6 network of a site (/64); 0: no limit.
+        shares: where workers tell each other how many they have; None: there is only one.
     """
 
-    def __init__(self, most: int, most_per_address: int = 0) -> None:
+    def __init__(self, most: int, most_per_address: int = 0, shares: Shares | None = None) -> None:
         self._most = most
         self._most_per_address = most_per_address
+        self._shares = shares
         self._open = 0
         self._by_address: dict[str, int] = {}
         self._lingering = 0
         self._refused = 0
         self._silent_until = 0.0
+        self._count(0)
 
     @property
     def open(self) -> int:
         """How many connections there are."""
         return self._open
+
+    def is_ahead(self, beginning: int) -> bool:
+        """Whether another worker should have the next connection, for it has clearly fewer.
+
+        Args:
+            beginning: how many have been accepted and not entered yet.
+        """
+        return self._shares is not None and self._shares.is_ahead(self._open + beginning)
 
     def enter(self, peername: Any) -> bool:
         """Count a new connection and return True, or return False: there are enough."""
@@ -77,14 +89,14 @@ class Admission:
             return False
         if address and self._by_address.get(address, 0) >= self._most_per_address:
             return False
-        self._open += 1
+        self._count(+1)
         if address:
             self._by_address[address] = self._by_address.get(address, 0) + 1
         return True
 
     def leave(self, peername: Any) -> None:
         """Count a connection no longer that was let in."""
-        self._open -= 1
+        self._count(-1)
         if address := self._address_of(peername):
             self._by_address[address] -= 1
             if not self._by_address[address]:
@@ -102,6 +114,11 @@ class Admission:
     def refusal_ended(self) -> None:
         """Wait for one connection less that was turned away."""
         self._lingering -= 1
+
+    def _count(self, more: int) -> None:
+        self._open += more
+        if self._shares is not None:
+            self._shares.note(self._open)
 
     def _address_of(self, peername: Any) -> str:
         """Return what connections are counted by, or nothing if they are not."""

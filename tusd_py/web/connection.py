@@ -19,6 +19,7 @@ from aiohttp.http import HttpRequestParser
 
 from ..protocol.errors import BadRequest, InternalError
 from .admission import Admission
+from .listener import Listener
 from .trailers import TrailerScanner
 from .unsent import in_all
 
@@ -258,11 +259,11 @@ class ConnectionSite(web.BaseSite):
 
     Args:
         runner: set up already.
-        sock: bound; its name is where clients connect.
+        sock: listening; its name is where clients connect.
         options: for `Connection`, see aiohttp's `RequestHandler`.
     """
 
-    __slots__ = ("_options", "_sock")
+    __slots__ = ("_listener", "_options", "_sock")
 
     def __init__(
         self,
@@ -270,12 +271,12 @@ class ConnectionSite(web.BaseSite):
         sock: socket.socket,
         *,
         ssl_context: ssl.SSLContext | None = None,
-        backlog: int = 1024,
         **options: Any,
     ) -> None:
-        super().__init__(runner, ssl_context=ssl_context, backlog=backlog)
+        super().__init__(runner, ssl_context=ssl_context)
         self._sock = sock
         self._options = options
+        self._listener: Listener | None = None
 
     @property
     def name(self) -> str:
@@ -288,15 +289,18 @@ class ConnectionSite(web.BaseSite):
         loop = asyncio.get_running_loop()
         server = self._runner.server
         assert server is not None
-        make_server = (
-            loop.create_unix_server if self._sock.family == socket.AF_UNIX else loop.create_server
-        )
-        self._server = await make_server(
+        self._listener = Listener(
+            self._sock,
             lambda: Connection(server, loop=loop, **self._options),
-            sock=self._sock,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
+            ssl_context=self._ssl_context,
+            admission=self._options.get("admission"),
         )
+
+    async def stop(self) -> None:
+        """Accept no more connections."""
+        if self._listener is not None:
+            self._listener.close()
+        await super().stop()
 
 
 __all__ = ["BrokenFraming", "Connection", "ConnectionSite"]

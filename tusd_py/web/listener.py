@@ -1,0 +1,100 @@
+"""Accepts connections from a socket that several workers share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+
+from .admission import Admission
+
+_log = logging.getLogger(__name__)
+
+# So long a connection is left to workers that have fewer. They may be busy, or about to end.
+_POLITE_S = 0.003
+# When there are no descriptors or no memory, those who want to connect wait in the kernel.
+_PAUSE_S = 1.0
+
+
+class Listener:
+    """Accepts one connection in each turn of the event loop, unless it is another worker's turn.
+
+    The servers of asyncio and uvloop accept all that wait. Of connections that come together the
+    first worker that wakes up would get most, and keep them as long as their clients do: a proxy
+    that holds a few of them open could leave the other cores without work.
+
+    Args:
+        sock: listening; closed with this.
+        make_connection: called for each.
+        admission: counts those of this worker, and knows of others.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        make_connection: Callable[[], asyncio.Protocol],
+        *,
+        ssl_context: ssl.SSLContext | None,
+        admission: Admission | None,
+    ) -> None:
+        self._sock = sock
+        self._make_connection = make_connection
+        self._ssl_context = ssl_context
+        self._admission = admission
+        self._loop = asyncio.get_running_loop()
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        sock.setblocking(False)
+        self._loop.add_reader(sock, self._take_turn)
+
+    def close(self) -> None:
+        """Accept no more, and give up handshakes that are not done."""
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+        for task in self._beginning:
+            task.cancel()
+
+    def _take_turn(self) -> None:
+        admission = self._admission
+        if admission is not None and admission.is_ahead(len(self._beginning)):
+            self._wait(_POLITE_S)
+        else:
+            self._accept()
+
+    def _wait(self, seconds: float) -> None:
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._sock, self._take_turn)
+        self._accept()
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # somebody else has it, or it has gone
+        except OSError:
+            _log.exception("AcceptError")
+            self._wait(_PAUSE_S)
+            return
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._begin(accepted))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # a handshake that failed; the loop has closed it
+            await self._loop.connect_accepted_socket(
+                self._make_connection, accepted, ssl=self._ssl_context
+            )
+
+
+__all__ = ["Listener"]
