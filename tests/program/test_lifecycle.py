@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import json
@@ -94,29 +93,6 @@ def test_sigterm_keeps_what_arrived(tmp_path: Path, workers: str) -> None:
     assert code == 0
     assert took < 10
     assert (tmp_path / "data" / path.rsplit("/", 1)[1]).read_bytes() == sent
-
-
-def test_workers_share_the_connections(tmp_path: Path) -> None:
-    """Of twenty that are opened at once, and kept, each worker has half, give or take one."""
-    with running_server(tmp_path / "data", "--workers", "2") as server:
-        workers = psutil.Process(server.process.pid).children()
-        deadline = time.monotonic() + 20
-        while server.log.read_text().count('"Listening"') < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        with contextlib.ExitStack() as open_ones:
-            for _ in range(20):
-                sock = socket.create_connection(("127.0.0.1", server.port))
-                open_ones.enter_context(sock)
-            counts: list[int] = []
-            while sum(counts) < 20 and time.monotonic() < deadline:
-                counts = [_established(worker, server.port) for worker in workers]
-        assert sum(counts) == 20
-        assert max(counts) - min(counts) <= 2
-
-
-def _established(process: psutil.Process, port: int) -> int:
-    found = process.net_connections("tcp")
-    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in found)
 
 
 def test_uploads_go_on_after_a_restart(tmp_path: Path) -> None:

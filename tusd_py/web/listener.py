@@ -13,8 +13,9 @@ from .admission import Admission
 
 _log = logging.getLogger(__name__)
 
-# So long a connection is left to workers that have fewer. They may be busy, or about to end.
-_POLITE_S = 0.003
+# For so many turns of the event loop, some tenths of a millisecond in which an idle worker would
+# wake up, a connection is left to those that have fewer. They may be busy, or about to end.
+_POLITE_TURNS = 16
 # When there are no descriptors or no memory, those who want to connect wait in the kernel.
 _PAUSE_S = 1.0
 
@@ -47,8 +48,9 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._beginning: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        self._turns_left_out = 0
         sock.setblocking(False)
-        self._loop.add_reader(sock, self._take_turn)
+        self._go_on()
 
     def close(self) -> None:
         """Accept no more, and give up handshakes that are not done."""
@@ -61,20 +63,18 @@ class Listener:
             task.cancel()
 
     def _take_turn(self) -> None:
+        """Accept a connection that waits, or leave it alone until the next turn."""
         admission = self._admission
-        if admission is not None and admission.is_ahead(len(self._beginning)):
-            self._wait(_POLITE_S)
+        ahead = admission is not None and admission.is_ahead(len(self._beginning))
+        if ahead and self._turns_left_out < _POLITE_TURNS:
+            self._turns_left_out += 1
         else:
+            self._turns_left_out = 0
             self._accept()
-
-    def _wait(self, seconds: float) -> None:
-        self._loop.remove_reader(self._sock)
-        self._pause = self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
         self._pause = None
         self._loop.add_reader(self._sock, self._take_turn)
-        self._accept()
 
     def _accept(self) -> None:
         try:
@@ -83,7 +83,8 @@ class Listener:
             return  # somebody else has it, or it has gone
         except OSError:
             _log.exception("AcceptError")
-            self._wait(_PAUSE_S)
+            self._loop.remove_reader(self._sock)
+            self._pause = self._loop.call_later(_PAUSE_S, self._go_on)
             return
         accepted.setblocking(False)
         task = self._loop.create_task(self._begin(accepted))

@@ -37,4 +37,4 @@ class Shares:
         """Whether some other worker has clearly fewer than so many."""
         others = (open_ for worker, open_ in enumerate(self._open) if worker != self._mine)
         least = min(others, default=_DEAD)
-        return connections > least + 1 + least // 8
+        return connections > least + 2 + least // 4
