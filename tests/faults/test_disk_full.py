@@ -85,7 +85,7 @@ def test_a_write_without_room(shim: Shim, tmp_path: Path, error: int) -> None:
     with running_server(tmp_path / "uploads", env=shim.env) as server:
         upload, other = Uploading(server, some_bytes(5 * MIB)), whole(server)
         path = server.upload_dir / upload.name
-        with shim.fault(Action.FAIL, Call.WRITE, path=path, skip=2, error=error):
+        with shim.fault(Action.FAIL, Call.WRITE, path=path, skip=1, error=error):
             assert upload.patch(0).status == 507
             assert 0 < upload.offset == upload.stored_bytes < 5 * MIB
             other.check_whole()
