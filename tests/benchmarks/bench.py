@@ -42,14 +42,23 @@ class Plan:
     say: Callable[[str], None]
 
     def turns(self) -> Iterator[tuple[int, Workload, Contestant]]:
-        """Yield every run in its order."""
+        """Yield every run in its order.
+
+        Each round begins with another one: whoever comes first after other work finds memory
+        and caches that are used to that.
+        """
         for number in range(1, self.rounds + 1):
             for workload in self.workloads:
                 if number > workload.most_rounds:
                     continue
-                for contestant in self.contestants:
-                    if contestant.missing is None and workload.takes(contestant.id):
-                        yield number, workload, contestant
+                taking = [
+                    contestant
+                    for contestant in self.contestants
+                    if contestant.missing is None and workload.takes(contestant.id)
+                ]
+                first = (number - 1) % len(taking) if taking else 0
+                for contestant in taking[first:] + taking[:first]:
+                    yield number, workload, contestant
 
 
 def run_plan(plan: Plan) -> dict[str, Any]:
