@@ -200,9 +200,9 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what a worker is given
     site = _site(settings, runner, sock, admission)
     # Who looks on sees the end of the uploads.
     async with serving_admin(app, admin), _cleaned_up(runner):
+        _spare_the_garbage_collector()  # while nobody waits yet
         await site.start()
         _log.info("Listening", extra={"pid": os.getpid()})
-        _spare_the_garbage_collector()
         ready()
         await stop.wait()
         if parent is not None:

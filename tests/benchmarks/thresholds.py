@@ -96,14 +96,18 @@ class Comparison:
     def run(self, folder: Path, rig: Rig) -> list[str]:
         """Return a line for each size, with the median of the ratios in each round."""
         took: dict[int, list[Sequence[float]]] = {kib: [] for kib in self.kib}
-        for number in range(ROUNDS):
-            rounds = [self._costs(folder / f"{number}-{way}", rig, way) for way in self.ways]
-            for kib, both in zip(self.kib, zip(*rounds, strict=True), strict=True):
+        for _ in range(ROUNDS):
+            ways = [self._costs(folder, rig, way) for way in self.ways]
+            for kib, both in zip(self.kib, zip(*ways, strict=True), strict=True):
                 took[kib].append(both)
         return [self.title, *(_line(kib, both) for kib, both in took.items())]
 
-    def _costs(self, directory: Path, rig: Rig, way: Constants) -> list[float]:
-        with _serving(directory, way) as server:
+    def _costs(self, folder: Path, rig: Rig, way: Constants) -> list[float]:
+        # Removed at once: all of it is in memory.
+        with (
+            tempfile.TemporaryDirectory(dir=folder) as directory,
+            _serving(Path(directory), way) as server,
+        ):
             self.measure(rig, server, self.kib[-1] * _KIB)
             return [self.measure(rig, server, kib * _KIB) for kib in self.kib]
 

@@ -2,7 +2,8 @@
 
 A full collection stops the server for as long as it takes to look at every object there is. With
 thousands of uploads open that is long enough to be felt, so a worker puts it off; it may, because
-there is next to nothing to be found. These tests see to that.
+there is next to nothing to be found. These tests see to that, but for paths that nobody serves:
+aiohttp makes a route for each that refers to itself.
 """
 
 from __future__ import annotations
