@@ -61,14 +61,13 @@ def start_patch(server: Server, path: str, length: int, sent: bytes) -> socket.s
     return sock
 
 
-def wait_for_size(server: Server, path: str, size: int) -> None:
-    """Wait until the PATCH has been seen by the server: it holds the claim, an open record."""
-    deadline = time.monotonic() + 5
-    name = path.rsplit("/", 1)[1]
-    processes = psutil.Process(server.process.pid)
+def wait_received(server: Server, path: str, size: int) -> None:
+    """Wait until that many bytes have come; of those on their way only one worker knows."""
+    deadline = time.monotonic() + 10
+    status = server.url + path.rsplit("/", 1)[1] + "?status"
     while time.monotonic() < deadline:
-        for process in [processes, *processes.children()]:
-            if any(f.path.endswith(f"{name}.info") for f in process.open_files()):
+        with urllib.request.urlopen(status, timeout=10) as answer:  # noqa: S310
+            if json.load(answer)["offset"] == size:
                 return
         time.sleep(0.01)
     raise AssertionError("the PATCH did not get to the server")
@@ -81,7 +80,7 @@ def test_sigterm_keeps_what_arrived(tmp_path: Path, workers: str) -> None:
     with running_server(tmp_path / "data", "--workers", workers) as server:
         path = create(server, 1_000_000)
         with start_patch(server, path, 1_000_000, sent) as sock:
-            wait_for_size(server, path, len(sent))
+            wait_received(server, path, len(sent))
             started = time.monotonic()
             server.process.terminate()
             answer = sock.recv(65536).decode()
@@ -101,11 +100,9 @@ def test_uploads_go_on_after_a_restart(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         path = create(server, len(content))
         with start_patch(server, path, len(content), content[:150_000]):
-            wait_for_size(server, path, 150_000)
-            deadline = time.monotonic() + 5
-            while offset_on_disk(server, path) < 150_000 and time.monotonic() < deadline:
-                # A HEAD ends the PATCH, so that all it received is written.
-                offset(server, path)
+            wait_received(server, path, 150_000)
+            # A HEAD ends the PATCH, so that all it received is written.
+            assert offset(server, path) == (200, "150000")
         server.stop(signal.SIGKILL)
     with running_server(tmp_path / "data") as server:
         status, there = offset(server, path)
@@ -120,11 +117,6 @@ def test_uploads_go_on_after_a_restart(tmp_path: Path) -> None:
     assert hashlib.sha256(got).digest() == hashlib.sha256(content).digest()
 
 
-def offset_on_disk(server: Server, path: str) -> int:
-    """The size of the data file."""
-    return (server.upload_dir / path.rsplit("/", 1)[1]).stat().st_size
-
-
 def test_hand_over_between_workers(tmp_path: Path) -> None:
     """A HEAD at any worker ends a PATCH at any other within a second and counts its bytes."""
     sent = os.urandom(100_000)
@@ -133,7 +125,7 @@ def test_hand_over_between_workers(tmp_path: Path) -> None:
         for _ in range(8):  # the kernel spreads connections: some meet the other worker
             path = create(server, 1_000_000)
             with start_patch(server, path, 1_000_000, sent) as sock:
-                wait_for_size(server, path, len(sent))
+                wait_received(server, path, len(sent))
                 started = time.monotonic()
                 status, there = offset(server, path)
                 slowest = max(slowest, time.monotonic() - started)
@@ -169,7 +161,7 @@ def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
         path = create(server, 1_000_000)
         workers = psutil.Process(server.process.pid).children()
         with start_patch(server, path, 1_000_000, sent) as sock:
-            wait_for_size(server, path, len(sent))
+            wait_received(server, path, len(sent))
             server.stop(signal.SIGKILL)
             answer = sock.recv(65536)
         _, alive = psutil.wait_procs(workers, timeout=10)

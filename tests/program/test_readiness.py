@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,7 +18,7 @@ from tests.support.redis_server import running_redis
 from tests.support.server import running_server
 
 from .test_admin import admin_of, fetch
-from .test_metrics import PATCH, create
+from .test_metrics import PATCH, ask, create
 
 ADMIN = ("--admin-listen", "127.0.0.1:0")
 SOON_S = 20.0
@@ -144,20 +143,15 @@ def test_the_outbox_is_part_of_it_when_somebody_is_told(tmp_path: Path) -> None:
 def test_a_server_that_goes_down_is_not_ready(tmp_path: Path) -> None:
     """The admin listener tells it, as long as a request keeps the server from ending."""
     options = (*ADMIN, "--shutdown-timeout", "20s")
+    content = bytes(64 << 20)  # more than the sockets hold
     with running_server(tmp_path / "uploads", *options) as server:
         admin = admin_of(server)
-        upload_id = create(server, 8)
-        download = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-        download.putrequest("PATCH", urlsplit(server.url).path + upload_id)
-        for name, value in (PATCH | {"Upload-Offset": "0", "Content-Length": "8"}).items():
-            download.putheader(name, value)
-        download.endheaders(b"abcd")
-        seen = False
-        server.process.terminate()
-        with contextlib.suppress(OSError):  # it has ended
-            while not seen:
-                status, found = readiness(admin)
-                seen = (status, found["status"]) == (503, "stopping")
+        upload_id = create(server, len(content))
+        patch = PATCH | {"Upload-Offset": "0"}
+        assert ask(server, "PATCH", upload_id, patch, content) == 204
+        with urllib.request.urlopen(server.url + upload_id, timeout=20) as download:  # noqa: S310
+            server.process.terminate()
+            found = wait_ready(admin, ready=False)
+            assert download.read() == content
+        assert found["status"] == "stopping"
         assert server.process.wait(30) == 0
-        download.close()
-        assert seen
