@@ -9,11 +9,12 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tusd_py.web import listener
 from tusd_py.web.admission import Admission
@@ -202,3 +203,26 @@ async def test_a_handshake_that_fails_is_no_matter(sock: socket.socket, tmp_path
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_has_a_connection_keeps_it_to_its_end(
+    sock: socket.socket, new_event_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """The end of the listener may come in the very turn in which a connection begins."""
+
+    class Ending(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            listeners[0].close()
+            asyncio.get_running_loop().call_later(0.01, transport.write, b"a")
+
+    async def run() -> bytes:
+        port = port_of(sock)
+        listeners.append(Listener(sock, Ending, ssl_context=None, admission=None))
+        async with greeted(port) as name:
+            await listeners[0].wait_closed()
+            return name
+
+    listeners: list[Listener] = []
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        assert runner.run(run()) == b"a"

@@ -300,6 +300,7 @@ class ConnectionSite(web.BaseSite):
         """Accept no more connections."""
         if self._listener is not None:
             self._listener.close()
+            await self._listener.wait_closed()
         await super().stop()
 
 

@@ -46,7 +46,7 @@ class Listener:
         self._ssl_context = ssl_context
         self._admission = admission
         self._loop = asyncio.get_running_loop()
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._beginning: dict[asyncio.Task[None], socket.socket] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._turns_left_out = 0
         sock.setblocking(False)
@@ -54,13 +54,22 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more, and give up handshakes that are not done."""
+        # To cancel what begins a connection could close it behind the back of its protocol, that
+        # has a request already.
+        if self._ssl_context is not None:
+            for accepted in self._beginning.values():
+                with contextlib.suppress(OSError):
+                    accepted.shutdown(socket.SHUT_RDWR)
         if self._pause is not None:
             self._pause.cancel()
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
             self._sock.close()
-        for task in self._beginning:
-            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until all that were accepted are in the hands of their protocols."""
+        if self._beginning:
+            await asyncio.wait(self._beginning)
 
     def _take_turn(self) -> None:
         """Accept a connection that waits, or leave it alone until the next turn."""
@@ -88,8 +97,8 @@ class Listener:
             return
         accepted.setblocking(False)
         task = self._loop.create_task(self._begin(accepted))
-        self._beginning.add(task)
-        task.add_done_callback(self._beginning.discard)
+        self._beginning[task] = accepted
+        task.add_done_callback(self._beginning.pop)
 
     async def _begin(self, accepted: socket.socket) -> None:
         with contextlib.suppress(OSError):  # a handshake that failed; the loop has closed it
