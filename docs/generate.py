@@ -35,7 +35,6 @@ from tusd_py.web.body import LINGER_BYTES, LINGER_S
 from tusd_py.web.connection import FRAMING_BYTES
 from tusd_py.web.status import MOST_STREAMS
 from tusd_py.web.trailers import MAX_TRAILER_BYTES
-from tusd_py.wiring.app import POOL_BYTES
 
 MOST_VALUES_SHOWN = 12
 REFERENCE = Path(__file__).parent / "reference"
@@ -184,7 +183,6 @@ def _limits() -> dict[str, list[tuple[str, str, str, str]]]:
             ("a small upload that comes with its creation", _bytes(WHOLE_BYTES), "", "streamed"),
             ("a body on its way to the disk", _bytes(WRITE_BYTES), "", "the client waits"),
             ("all bodies on their way to the disk", waiting, "", "smaller steps"),
-            ("buffers of the fast lane, all together", _bytes(POOL_BYTES), "", "smaller pieces"),
             ("lines of the log that wait to be written", str(QUEUE_LINES), "", "dropped"),
         ],
         "At once": [

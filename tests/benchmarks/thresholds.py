@@ -1,7 +1,7 @@
 """Where the better way changes: ``python -m tests.benchmarks.thresholds`` prints CPU of both.
 
-A body is received on one of two lanes, in one buffer or in several, and a small upload is stored
-in one go or as it streams; how large it has to be for the one or the other is a constant. This
+A body is received on one of two lanes, and a small upload is stored in one go or as it streams;
+how large it has to be for the one or the other is a constant. This
 drives two servers in turn that take the one way for every size, and the other.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from tusd_py import Settings
 from tusd_py.server import run_worker
 from tusd_py.service import intake
-from tusd_py.web import body, direct
+from tusd_py.web import body
 from tusd_py.web.listening import listen_tcp
 
 from .load import compile_program
@@ -40,14 +40,12 @@ class Constants:
 
     direct_bytes: int = body.DIRECT_BYTES
     whole_bytes: int = intake.WHOLE_BYTES
-    unsplit_bytes: int = direct.UNSPLIT_BYTES
 
 
 def _serve(directory: str, constants: Constants, ready: Connection) -> None:
     """Be a server with other thresholds."""
     body.DIRECT_BYTES = constants.direct_bytes
     intake.WHOLE_BYTES = constants.whole_bytes
-    direct.UNSPLIT_BYTES = constants.unsplit_bytes
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with listen_tcp("127.0.0.1", 0) as sock:
         settings = Settings.model_validate({"upload_dir": directory, "durability": "none"})
@@ -69,14 +67,10 @@ def _serving(directory: Path, constants: Constants) -> Iterator[Running]:
         process.join(20)
 
 
-def _patch_us(rig: Rig, server: Running, size: int, connections: int = 1) -> float:
+def _patch_us(rig: Rig, server: Running, size: int) -> float:
     uploads = PATCHES // size
-    run = rig.drive(server, "patch", size=size, uploads=uploads, connections=connections)
+    run = rig.drive(server, "patch", size=size, uploads=uploads, connections=1)
     return float(run["cpu_s"]) / uploads * 1e6
-
-
-def _patch_of_many_us(rig: Rig, server: Running, size: int) -> float:
-    return _patch_us(rig, server, size, connections=4)
 
 
 def _post_us(rig: Rig, server: Running, size: int) -> float:
@@ -126,13 +120,6 @@ COMPARISONS = (
         ways=(Constants(whole_bytes=0), Constants(whole_bytes=_NEVER)),
         measure=_post_us,
         kib=(4, 16, 64),
-    ),
-    Comparison(
-        title="PATCH, 4 at once: in two halves, in one buffer, ratio"
-        f" (in use up to {direct.UNSPLIT_BYTES // _KIB} KiB)",
-        ways=(Constants(unsplit_bytes=0), Constants(unsplit_bytes=_NEVER)),
-        measure=_patch_of_many_us,
-        kib=(512, 1024, 2048, 4096),
     ),
 )
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.unread import Lying
 from tusd_py.interfaces import DataStore
 from tusd_py.protocol.errors import (
     InsufficientStorage,
@@ -173,12 +174,40 @@ async def test_large_and_odd_buffers_leave_no_gap(data: DataHarness) -> None:
     assert await content(data.store, upload) == b"".join(buffers)
 
 
-async def test_memory_views_are_taken_too(data: DataHarness) -> None:
-    """A part of a large buffer is written without copying it first."""
-    view = memoryview(b"..hello..")[2:7]
-    async with data.store.append(await create(data.store)) as session:
-        await session.write(view)
-        assert await session.commit() == 5
+@pytest.mark.parametrize("digest", [False, True])
+@pytest.mark.parametrize("spliced", [True, False])
+async def test_unread_bytes_are_taken_in_their_turn(
+    data: DataHarness, *, spliced: bool, digest: bool
+) -> None:
+    """Between others, whole, and seen by the digest; nothing of them is left where they were."""
+    pieces = [pattern(size, size) for size in (9, CAPACITY_BYTES // 2, 70_000, 700_001, 1)]
+    upload = await create(data.store, length=sum(map(len, pieces)))
+    seen = Sum()
+    async with data.store.append(upload, digest=seen if digest else None) as session:
+        for number, piece in enumerate(pieces):
+            unread = Lying(piece, spliced=spliced)
+            await session.write(unread if number in {1, 2, 3} else piece)
+            assert number not in {1, 2, 3} or unread.taken == len(piece)
+        upload = replace(upload, offset=await session.commit())
+    assert await content(data.store, upload) == b"".join(pieces)
+    assert bytes(seen.seen) == (b"".join(pieces) if digest else b"")
+
+
+@pytest.mark.parametrize("digest", [False, True])
+async def test_unread_bytes_are_taken_as_far_as_they_come(
+    data: DataHarness, *, digest: bool
+) -> None:
+    """Nobody waits for what may come later; `commit` tells how many there were."""
+    upload = await create(data.store, length=100)
+    seen = Sum()
+    async with data.store.append(upload, digest=seen if digest else None) as session:
+        for expected, unread in [(5, Lying(b"hello", most=80)), (5, Lying(b"", most=80))]:
+            await session.write(unread)
+            assert await session.commit() == expected
+        await session.write(b"!")
+        upload = replace(upload, offset=await session.commit())
+    assert await content(data.store, upload) == b"hello!"
+    assert bytes(seen.seen) == (b"hello!" if digest else b"")
 
 
 async def test_commit_may_be_repeated(data: DataHarness) -> None:
@@ -269,24 +298,6 @@ class Sum:
 
     def digest(self) -> bytes:
         return hashlib.sha256(self.seen).digest()
-
-
-async def test_a_lent_buffer_may_be_used_again(data: DataHarness) -> None:
-    """A `memoryview` is read by the time the next `write` or `commit` has returned."""
-    sizes = [CAPACITY_BYTES // 4, 10, CAPACITY_BYTES // 4, 10]
-    buffers = [bytearray(pattern(size, seed=n)) for n, size in enumerate(sizes)]
-    expected = b"".join(buffers)
-    upload = await create(data.store, length=len(expected))
-    seen = Sum()
-    async with data.store.append(upload, digest=seen) as session:
-        for number, buffer in enumerate(buffers):
-            await session.write(memoryview(buffer))
-            if number:
-                buffers[number - 1][:] = bytes(len(buffers[number - 1]))
-        upload = replace(upload, offset=await session.commit())
-        buffers[-1][:] = bytes(len(buffers[-1]))
-    assert await content(data.store, upload) == expected
-    assert seen.seen == expected
 
 
 async def test_the_digest_sees_every_byte_in_order(data: DataHarness) -> None:

@@ -252,8 +252,8 @@ async def test_a_buffer_is_hashed_while_it_is_written(
 
     monkeypatch.setattr(os, "pwritev", slow)
     async with disk.append(upload, digest=digest) as session:
-        await session.write(memoryview(b"a" * WRITE_BYTES))
-        await session.write(memoryview(b"b" * 5))
+        await session.write(b"a" * WRITE_BYTES)
+        await session.write(b"b" * 5)
         assert await session.commit() == WRITE_BYTES + 5
     content = b"a" * WRITE_BYTES + b"bbbbb"
     assert digest.digest() == hashlib.sha256(content).digest()

@@ -172,16 +172,30 @@ def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
 
 
 def test_unix_socket(tmp_path: Path) -> None:
-    """With --unix-sock the server listens there, and removes the socket at its end."""
+    """With --unix-sock the server listens there, takes uploads, and removes it at its end."""
     path = tmp_path / "tusd.sock"
+    content = os.urandom(3_000_000)
     with running_server(tmp_path / "data", "--unix-sock", str(path)) as server:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(path))
             sock.sendall(b"OPTIONS /files/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             answer = sock.makefile("rb").read()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(path))
+            fields = BYTES | {"Upload-Length": f"{len(content)}", "Connection": "close"}
+            head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+            sock.sendall(
+                f"POST /files/ HTTP/1.1\r\nHost: x\r\n{head}"
+                f"Content-Length: {len(content)}\r\n\r\n".encode()
+                + content
+            )
+            created = sock.makefile("rb").read().decode()
         code = server.stop()
 
     assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert created.startswith("HTTP/1.1 201 Created")
+    name = created.partition("/files/")[2][:32]
+    assert (tmp_path / "data" / name).read_bytes() == content
     assert code == 0
     assert not path.exists()
 

@@ -329,7 +329,7 @@ ACTS: Final = (
         name="bytes beyond the length are stored",
         invariant="I15",
         file="tusd_py/service/transfer.py",
-        old="if self.received > self._plan.room:",
+        old="if self.received + coming > self._plan.room:",
         new="if False:",
         tests=("tests/service/test_transfer.py",),
     ),

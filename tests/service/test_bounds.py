@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.bodies import ScriptedBody
 from tusd_py.data.memory import MemoryData
-from tusd_py.interfaces import BodyEnd
+from tusd_py.interfaces import BodyEnd, Chunk
 from tusd_py.protocol.checksum import parse_checksum
 from tusd_py.protocol.errors import InsufficientStorage
 from tusd_py.service.bounds import LOOK_EVERY_S
@@ -42,7 +42,7 @@ class Filling(ScriptedBody):
     def end(self) -> BodyEnd | None:
         return None if self._chunks else super().end
 
-    async def read(self) -> bytes:
+    async def read(self) -> Chunk:
         self._house.now += LOOK_EVERY_S
         chunk = await super().read()
         if chunk:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.bodies import ScriptedBody
+from tests.support.unread import Lying, taken
 from tusd_py.interfaces import BodyEnd
 from tusd_py.protocol.errors import StoreUnavailable
 from tusd_py.protocol.model import Upload, UploadId
@@ -56,7 +57,7 @@ async def read_all(throttled: Throttle, of: Upload, chunks: int) -> int:
     body = throttled.slowed(of, ScriptedBody(*[CHUNK] * chunks))
     count = 0
     while chunk := await body.read():
-        count += len(chunk)
+        count += len(taken(chunk))
     assert body.end is BodyEnd.COMPLETE
     return count
 
@@ -102,6 +103,16 @@ async def test_a_body_that_ends_early_leaves_its_debt(time: Time) -> None:
     for _ in range(60):
         await throttled.slowed(upload(), ScriptedBody(CHUNK, end=None)).read()
     assert 58 <= time.passed <= 60
+
+
+async def test_what_is_unread_counts_once_it_has_been_taken(time: Time) -> None:
+    """As much as it was, however much it might have been."""
+    chunks = [Lying(CHUNK, most=50 * len(CHUNK)) for _ in range(11)]
+    throttled = throttle(time, Bounds(upload_bytes_per_second=len(CHUNK)))
+    body = throttled.slowed(upload(), ScriptedBody(*chunks))
+    for _ in range(11):
+        assert taken(await body.read()) == CHUNK
+    assert 9 <= time.passed <= 11
 
 
 async def test_owners_share_a_rate_and_others_have_their_own(time: Time) -> None:

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.bodies import ScriptedBody
+from tests.support.unread import taken
 from tusd_py.data.memory import MemoryData, MemorySession
-from tusd_py.interfaces import BodyEnd, Durability
+from tusd_py.interfaces import BodyEnd, Chunk, Durability
 from tusd_py.protocol.checksum import Checksum, ChecksumInTrailer, Digest
 from tusd_py.protocol.errors import (
     ChecksumMismatch,
@@ -260,8 +261,8 @@ class LazySession(MemorySession):
         super().__init__(session._store, session._upload, session._file, session._digest)
         self._held = b""
 
-    async def write(self, buffer: bytes | memoryview) -> None:
-        self._held += buffer
+    async def write(self, chunk: Chunk) -> None:
+        self._held += taken(chunk)
 
     async def commit(self, *, durable: bool = False) -> int:
         held, self._held = self._held, b""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 
-from tusd_py.interfaces import BodyEnd
+from tusd_py.interfaces import BodyEnd, Chunk
 
 
 class ScriptedBody:
@@ -20,11 +20,11 @@ class ScriptedBody:
 
     def __init__(
         self,
-        *chunks: bytes,
+        *chunks: Chunk,
         end: BodyEnd | None = BodyEnd.COMPLETE,
         trailers: Mapping[str, str] | None = None,
     ) -> None:
-        self._chunks = deque(chunks)
+        self._chunks: deque[Chunk] = deque(chunks)
         self._end = end
         self._trailers = trailers
         self._changed = asyncio.Event()
@@ -35,7 +35,7 @@ class ScriptedBody:
         """See `Body.end`."""
         return self._end
 
-    async def read(self) -> bytes:
+    async def read(self) -> Chunk:
         while not self._chunks:
             if self._end is not None:
                 return b""
@@ -58,7 +58,7 @@ class ScriptedBody:
 
     # --- the client's side
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: Chunk) -> None:
         """Let more bytes arrive."""
         self._starved.clear()
         self._chunks.append(chunk)

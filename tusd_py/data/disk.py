@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import aiofiles
 
+from ..filesystem.bulk import feed_digest
 from ..filesystem.calls import (
     OpenFile,
     create_file,
@@ -208,7 +209,7 @@ class DiskData:
         with await self._run.reading(open_existing, upload, os.O_RDONLY, UploadNotFound) as file:
             for start in range(0, upload.offset, FEED_STEP_BYTES):
                 stop = min(start + FEED_STEP_BYTES, upload.offset)
-                await self._run.long(_feed_step, file.fd, start, stop, digest)
+                await self._run.long(feed_digest, file.fd, start, stop, digest)
 
     async def open_file(self, upload: Upload) -> BinaryIO | None:
         def open_it() -> BinaryIO:
@@ -314,16 +315,6 @@ def _open_part(part: Upload) -> OpenFile:
     if file.found.st_size < part.offset:
         raise UploadDamaged
     return file
-
-
-def _feed_step(source: int, start: int, stop: int, digest: Digest) -> None:
-    with mapped_os_errors():
-        while start < stop:
-            chunk = os.pread(source, min(READ_BYTES, stop - start), start)
-            if not chunk:
-                raise UploadDamaged
-            digest.update(chunk)
-            start += len(chunk)
 
 
 def _copy_step(source: int, source_at: int, target: int, target_at: int, count: int) -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import BinaryIO
 
+from ..interfaces import Chunk, Unread
 from ..protocol.checksum import Digest
 from ..protocol.errors import InsufficientStorage, UploadDamaged, UploadExists, UploadNotFound
 from ..protocol.model import (
@@ -150,7 +151,8 @@ class MemorySession:
         self._file = file
         self._digest = digest
 
-    async def write(self, buffer: bytes | memoryview) -> None:
+    async def write(self, chunk: Chunk) -> None:
+        buffer = chunk if isinstance(chunk, bytes) else _read(chunk)
         room = self._store.room()
         fitting = buffer if room is None else buffer[: max(room, 0)]
         self._file += fitting
@@ -165,3 +167,11 @@ class MemorySession:
 
     async def rollback(self, offset: int) -> None:
         del self._file[offset:]
+
+
+def _read(unread: Unread) -> bytes:
+    content, buffer = b"", memoryview(bytearray(256 * 1024))
+    with contextlib.suppress(OSError):  # whoever reads the body next is told so
+        while count := unread.read_into(buffer):
+            content += buffer[:count]
+    return content

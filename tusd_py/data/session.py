@@ -1,4 +1,4 @@
-"""Bytes on their way into one file: one buffer fills while the other is written in a thread."""
+"""Bytes on their way into one file, in threads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..filesystem.bulk import store_unread
 from ..filesystem.calls import OpenFile, mapped_os_errors, open_regular, write_all
 from ..filesystem.work import FileWork
+from ..interfaces import Chunk, Unread
 from ..protocol.checksum import Digest
 from ..protocol.errors import ClaimLost, TusError, UploadDamaged
 from ..protocol.model import PLACED_AT, Upload
+from .pipeline import Pipeline
 from .seizing import is_taken_away, lock_for_writing
 
 # What is less than this is written together with the small writes of others.
@@ -111,21 +114,20 @@ class DiskSession:
         self._fenced = sharing.fenced
         self._remote = sharing.remote
         self._file: OpenFile | None = None
-        self._filling: list[bytes | memoryview] = []
+        self._filling: list[bytes] = []
         self._filling_bytes = 0
-        self._borrowed = False  # whether what is being written is a view of a shared buffer
         self._writing: asyncio.Future[None] | None = None
-        self._hashing: asyncio.Future[None] | None = None  # of the same buffers
+        self._hashing: asyncio.Future[None] | None = None  # of the same bytes
         self._stored = upload.offset  # moved by the thread as bytes get written
         self._durable = upload.checkpoint
 
-    async def write(self, buffer: bytes | memoryview) -> None:
-        if self._borrowed:  # the one before is ours only until now
-            await self._settle()
-        self._filling.append(buffer)
-        self._filling_bytes += len(buffer)
-        self._borrowed = isinstance(buffer, memoryview)
-        if self._borrowed or self._filling_bytes >= self._hop_bytes():
+    async def write(self, chunk: Chunk) -> None:
+        if not isinstance(chunk, bytes):
+            await self._take(chunk)
+            return
+        self._filling.append(chunk)
+        self._filling_bytes += len(chunk)
+        if self._filling_bytes >= self._hop_bytes():
             await self._start_writing()
 
     async def commit(self, *, durable: bool = False) -> int:
@@ -157,6 +159,18 @@ class DiskSession:
             elif self._file is not None:
                 self._close(self._file)
 
+    async def _take(self, unread: Unread) -> None:
+        """Store what comes of it; what nobody has to see stays in the kernel."""
+        buffers, _ = self._take_filling()
+        await self._settle()
+        if self._digest is None:
+            await self._run.long(self._store, buffers, unread)
+            return
+        pipeline = Pipeline(self._store, self._digest, buffers, unread)
+        self._writing = self._run.submit(pipeline.run)
+        self._hashing = self._run.submit(pipeline.run)
+        await self._settle()
+
     async def _start_writing(self) -> None:
         buffers, _ = self._take_filling()
         await self._settle()
@@ -164,7 +178,7 @@ class DiskSession:
         if self._digest is not None:  # at the same time: hashing takes longer than writing
             self._hashing = self._run.submit(self._hash, buffers)
 
-    def _take_filling(self) -> tuple[Sequence[bytes | memoryview], int]:
+    def _take_filling(self) -> tuple[Sequence[bytes], int]:
         buffers, size = self._filling, self._filling_bytes
         self._filling, self._filling_bytes = [], 0
         return buffers, size
@@ -187,24 +201,28 @@ class DiskSession:
             self._file = open_at_offset(self._upload, self._stored, fenced=self._fenced)
         return self._file.fd
 
-    def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def _write(self, buffers: Sequence[bytes]) -> None:
         self._store(buffers)
         self._hash(buffers)
 
-    def _store(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def _store(self, buffers: Sequence[bytes | memoryview], unread: Unread | None = None) -> None:
+        """Write the buffers, and behind them what is unread."""
         fd = self._fd
         with mapped_os_errors():
             for written in write_all(fd, buffers, self._stored):
                 self._stored += written
+            if unread is not None:
+                for written in store_unread(unread, fd, self._stored):
+                    self._stored += written
             if self._fenced and is_taken_away(fd):
                 raise ClaimLost
 
-    def _hash(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def _hash(self, buffers: Sequence[bytes]) -> None:
         if self._digest is not None:
             for buffer in buffers:
                 self._digest.update(buffer)
 
-    def _write_and_sync(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def _write_and_sync(self, buffers: Sequence[bytes]) -> None:
         self._write(buffers)
         try:
             with mapped_os_errors():

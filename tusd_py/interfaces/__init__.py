@@ -18,18 +18,20 @@ from .application import (
     UploadLimits,
     new_event_id,
 )
-from .bodies import Body, BodyEnd
+from .bodies import SHOWN_BYTES, Body, BodyEnd, Chunk, Unread, size_of
 from .outbox import Entry, EventState, Outbox
 from .quotas import Account, Counts, Ledger
 from .stores import AppendSession, Claim, DataStore, Durability, Listed, OffsetStore, Placer
 
 __all__ = [
+    "SHOWN_BYTES",
     "Access",
     "Account",
     "AppendSession",
     "Authorize",
     "Body",
     "BodyEnd",
+    "Chunk",
     "Claim",
     "Counts",
     "DataStore",
@@ -50,6 +52,8 @@ __all__ = [
     "RequestInfo",
     "ResponseChange",
     "ResponseChanges",
+    "Unread",
     "UploadLimits",
     "new_event_id",
+    "size_of",
 ]

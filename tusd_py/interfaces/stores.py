@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 
 from ..protocol.checksum import Digest
 from ..protocol.model import Upload, UploadId
+from .bodies import Chunk
 
 
 class Durability(enum.StrEnum):
@@ -169,11 +170,8 @@ class AppendSession(Protocol):
     what was not committed may or may not be there afterwards.
     """
 
-    async def write(self, buffer: bytes | memoryview) -> None:
-        """Take the next bytes; they may be held back.
-
-        A `memoryview` is only lent: its bytes stay as they are until the next call of `write`,
-        `commit` or `rollback` has returned.
+    async def write(self, chunk: Chunk) -> None:
+        """Take the next bytes; they may be held back, but nothing of them is `Unread` any more.
 
         Raises:
             InsufficientStorage: there is no room; `commit` tells how much was kept.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from ..interfaces import Body, BodyEnd, Claim, DataStore
+from ..interfaces import Body, BodyEnd, Chunk, Claim, DataStore, size_of
 from ..protocol.commands import BodyHead
 from ..protocol.errors import InsufficientStorage, QuotaExceeded
 from ..protocol.model import Upload
@@ -161,11 +161,11 @@ class _CheckedBody:
     def end(self) -> BodyEnd | None:
         return self._body.end
 
-    async def read(self) -> bytes | memoryview:
+    async def read(self) -> Chunk:
         if self._body.end is None:
             await self._before()
         chunk = await self._body.read()
-        await self._after(len(chunk))
+        await self._after(size_of(chunk))
         return chunk
 
     def stop(self, why: BodyEnd) -> None:

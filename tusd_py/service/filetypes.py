@@ -6,13 +6,13 @@ import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..interfaces import Body, BodyEnd, DataStore
+from ..interfaces import SHOWN_BYTES, Body, BodyEnd, Chunk, DataStore
 from ..protocol.errors import FileTypeNotAllowed
 from ..protocol.filetypes import declared_type, has_extension, is_one_of, is_plausible
 from ..protocol.model import Partial, Upload, Whole
 
 # Enough to tell the documents that are zip archives from each other.
-SNIFF_BYTES = 8192
+SNIFF_BYTES = SHOWN_BYTES
 _MOST_NAMED = 10
 # Python's own table: what else is installed on a machine must not matter.
 _NAMES = mimetypes.MimeTypes()
@@ -165,10 +165,11 @@ class _Watched:
     def end(self) -> BodyEnd | None:
         return self._body.end
 
-    async def read(self) -> bytes | memoryview:
+    async def read(self) -> Chunk:
         chunk = await self._body.read()
         if self._head is not None:
-            self._head += bytes(chunk[: SNIFF_BYTES - len(self._head)])
+            assert isinstance(chunk, bytes)  # so many of them are shown
+            self._head += chunk[: SNIFF_BYTES - len(self._head)]
             enough = len(self._head) >= SNIFF_BYTES
             if enough or not chunk:
                 head, self._head = self._head, None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..interfaces import Body, BodyEnd, Claim, DataStore, Durability, RequestInfo
+from ..interfaces import Body, BodyEnd, Chunk, Claim, DataStore, Durability, RequestInfo
 from ..interfaces.occurrences import BodyBegun, BodyEnded
 from ..protocol.commands import BodyHead
 from ..protocol.errors import (
@@ -91,6 +91,7 @@ class Intake:
         slowed = self._keeping.bounded.whole(new, body)
         with self._stoppable(slowed):
             while chunk := await slowed.read():
+                assert isinstance(chunk, bytes)  # that small, they are shown
                 content += chunk
         if body.end is not BodyEnd.COMPLETE:
             return None, _ReadAhead(content, body)
@@ -252,7 +253,7 @@ class _ReadAhead:
     def end(self) -> BodyEnd | None:
         return None if self._content else self._body.end
 
-    async def read(self) -> bytes | memoryview:
+    async def read(self) -> Chunk:
         content, self._content = self._content, b""
         return content or await self._body.read()
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 
-from ..interfaces import Body, BodyEnd, HookType, RequestInfo
+from ..interfaces import Body, BodyEnd, Chunk, HookType, RequestInfo, size_of
 from ..protocol.model import Upload, UploadId
 from .asking import Asker
 
@@ -93,7 +93,7 @@ class _CountedBody:
 
     def __init__(self, body: Body, offset: int) -> None:
         self._body = body
-        self._lent = 0
+        self._last: Chunk = b""
         self.reached = offset
         self.over = asyncio.Event()
 
@@ -108,12 +108,11 @@ class _CountedBody:
     def end(self) -> BodyEnd | None:
         return self._body.end
 
-    async def read(self) -> bytes | memoryview:
-        self.reached += self._lent
-        self._lent = 0  # should the reading fail
-        chunk = await self._body.read()
-        self._lent = len(chunk)
-        return chunk
+    async def read(self) -> Chunk:
+        self.reached += size_of(self._last)
+        self._last = b""  # should the reading fail
+        self._last = await self._body.read()
+        return self._last
 
     def stop(self, why: BodyEnd) -> None:
         self._body.stop(why)

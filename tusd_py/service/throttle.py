@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from ..interfaces import Body, BodyEnd
+from ..interfaces import Body, BodyEnd, Chunk, Unread
 from ..protocol.errors import TusError
 from ..protocol.model import Upload
 from ..protocol.quota import NO_QUOTA
@@ -167,19 +167,25 @@ class _SlowedBody:
         self._pause = wait
         self._stopped = asyncio.Event()
         self._turn_at: float | None = None
+        self._unread: Unread | None = None
 
     @property
     def end(self) -> BodyEnd | None:
         return self._body.end
 
-    async def read(self) -> bytes | memoryview:
-        if self._turn_at is None:  # whoever came before may have left a debt
+    async def read(self) -> Chunk:
+        unread, self._unread = self._unread, None
+        if unread is not None:  # only now it is known how much that was
+            await self._take(unread.taken)
+        elif self._turn_at is None:  # whoever came before may have left a debt
             await self._take(0)
         delay_s = (self._turn_at or 0.0) - self._clock()
         if delay_s > 0 and not self._stopped.is_set():
             await self._pause(self._stopped, delay_s)
         chunk = await self._body.read()
-        if chunk:
+        if not isinstance(chunk, bytes):
+            self._unread = chunk
+        elif chunk:
             await self._take(len(chunk))
         return chunk
 

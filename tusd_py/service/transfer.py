@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..interfaces import AppendSession, Body, BodyEnd, Claim, Durability
+from ..interfaces import AppendSession, Body, BodyEnd, Claim, Durability, size_of
 from ..interfaces.occurrences import Observe, ignore
 from ..protocol.checksum import ALGORITHMS, Checksum, ChecksumInTrailer, Digest, parse_checksum
 from ..protocol.errors import (
@@ -215,11 +215,14 @@ class Transfer:
     async def _move(self) -> bool:
         """Move one buffer; return False at the end of the body."""
         chunk = await self._body.read()
-        self.received += len(chunk)
-        if self.received > self._plan.room:
-            raise too_long(self._plan.upload, self._keeping.limits)
-        if chunk:
-            await self._session.write(chunk)
+        coming = len(chunk) if isinstance(chunk, bytes) else chunk.most
+        try:
+            if self.received + coming > self._plan.room:
+                raise too_long(self._plan.upload, self._keeping.limits)
+            if chunk:
+                await self._session.write(chunk)
+        finally:
+            self.received += size_of(chunk)
         return bool(chunk)
 
     def _is_checkpoint_due(self, saved: int) -> bool:

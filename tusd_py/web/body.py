@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..interfaces import BodyEnd
+from ..interfaces import BodyEnd, Chunk, size_of
 from .connection import BrokenFraming, Connection
-from .direct import BufferPool, DirectLane, is_plain
+from .direct import DirectLane, is_plain
 from .stream import StreamLane
 
 # An early answer is followed by at most this much reading: a client that writes its whole
@@ -42,10 +42,9 @@ class RequestBody:
         idle_timeout_s: the longest silence of the client while it is being waited for.
         min_rate: bytes a second that have to come while they are waited for, on average over
             twice the idle timeout: whoever sends a byte now and then is never silent.
-        pool: buffers for the fast lane; None keeps every body on aiohttp's stream.
+        fast: whether it may take the fast lane.
 
     Attributes:
-        received: how many bytes were read of it.
         first_byte_at: when the first of them were, in monotonic seconds.
     """
 
@@ -55,12 +54,12 @@ class RequestBody:
         *,
         idle_timeout_s: float,
         min_rate: float = 0.0,
-        pool: BufferPool | None = None,
+        fast: bool = False,
     ) -> None:
         self._request = request
         self._content: StreamReader = request.content
         self._lane: StreamLane | DirectLane = StreamLane(request.content)
-        self._pool = pool
+        self._may_be_fast = fast
         self._idle_timeout_s = idle_timeout_s
         self._loop = asyncio.get_running_loop()
         self._end: BodyEnd | None = None
@@ -74,25 +73,36 @@ class RequestBody:
         self._received = 0  # in that time
         self._watchdog: asyncio.TimerHandle | None = None
         self._continue_due = "Expect" in request.headers
-        self.received = 0
+        self._earlier = 0  # bytes before the last chunk
+        self._last: Chunk = b""
         self.first_byte_at: float | None = None
 
     @property
     def end(self) -> BodyEnd | None:
         return self._end
 
-    async def read(self) -> bytes | memoryview:
+    async def read(self) -> Chunk:
+        self._count_last()
         if not self._begun and self._has_arrived():
-            chunk: bytes | memoryview = self._read_arrived()
+            chunk: Chunk = self._read_arrived()
         else:
             chunk = await self._read_more()
-        if chunk:
-            self.received += len(chunk)
-            if self.first_byte_at is None:
-                self.first_byte_at = time.monotonic()
+        if chunk and self.first_byte_at is None:
+            self.first_byte_at = time.monotonic()
+        self._last = chunk
         return chunk
 
-    async def _read_more(self) -> bytes | memoryview:
+    @property
+    def received(self) -> int:
+        """How many bytes were taken of it."""
+        return self._earlier + size_of(self._last)
+
+    def _count_last(self) -> None:
+        count, self._last = size_of(self._last), b""
+        self._earlier += count
+        self._received += count
+
+    async def _read_more(self) -> Chunk:
         self._begun = True
         if self._end is None and self._stopping is None:
             chunk = await self._read()
@@ -115,7 +125,7 @@ class RequestBody:
                 self._reader.cancel()
 
     def in_pieces(self) -> None:
-        self._pool = None  # the lane is chosen at the first read
+        self._may_be_fast = False  # the lane is chosen at the first read
 
     def trailers(self) -> Mapping[str, str] | None:
         protocol = self._request.protocol
@@ -145,25 +155,21 @@ class RequestBody:
         return self._content.at_eof()
 
     def close(self) -> None:
-        """Give back what was lent to the body; whoever got its bytes has done with them.
-
-        Of a body that was abandoned, because the disk is full say, nobody reads on from here.
-        """
+        """Leave a body that was abandoned, because the disk is full say, to its connection."""
         if self._end is None:
             self._leave()
-        self._lane.close()
 
     def _has_arrived(self) -> bool:
         return self._stopping is None and not self._continue_due and self._content.is_eof()
 
-    def _read_arrived(self) -> bytes:
+    def _read_arrived(self) -> Chunk:
         """Return the whole of a body that was there before anybody asked for it."""
         self._begun = True
         rest = self._lane.rest()
         self._finish(BodyEnd.COMPLETE)
         return rest
 
-    async def _read(self) -> bytes | memoryview:
+    async def _read(self) -> Chunk:
         """Wait for bytes; return nothing when the body has ended, or is to be stopped."""
         self._watch()
         self._reader = asyncio.current_task()
@@ -184,7 +190,7 @@ class RequestBody:
             self._waited_s += self._loop.time() - self._reading_since
         return self._lane.rest()
 
-    async def _read_last(self) -> bytes | memoryview:
+    async def _read_last(self) -> Chunk:
         """Return what is on its way already, though the body is to be stopped."""
         if rest := self._lane.rest():
             return rest
@@ -202,33 +208,32 @@ class RequestBody:
             self._check_end(b"")
         return self._lane.rest()
 
-    async def _receive(self) -> bytes | memoryview:
-        first = self._choose_lane() if self._pool is not None else b""
+    async def _receive(self) -> Chunk:
+        first = self._choose_lane() if self._may_be_fast else b""
         return first or await self._lane.receive()
 
     def _choose_lane(self) -> bytes:
         """Take the fast lane if the rest of the body is worth it; return what had come before."""
-        pool, self._pool = self._pool, None  # it is chosen once
+        self._may_be_fast = False  # it is chosen once
         connection, transport = self._request.protocol, self._request.transport
-        if pool is None or transport is None or not isinstance(connection, Connection):
+        if transport is None or not isinstance(connection, Connection):
             return b""
         if connection.ending or self._content.exception() is not None:
-            return b""  # the client has closed its side; nobody would tell the fast lane
-        first = b""
-        while more := self._lane.rest():  # taking some may let the parser go on
+            return b""  # the client has closed its side, and the stream knows
+        first, stream = b"", StreamLane(self._content)
+        while more := stream.rest():  # taking some may let the parser go on
             first += more
         due = (self._request.content_length or 0) - self._content.total_bytes
         if due >= DIRECT_BYTES and is_plain(transport):
-            self._lane = DirectLane(connection, transport, self._content, due, pool)
+            self._lane = DirectLane(connection, transport, self._content, due, len(first))
         return first
 
-    def _check_end(self, chunk: bytes | memoryview) -> bytes | memoryview:
+    def _check_end(self, chunk: Chunk) -> Chunk:
         """Note the end of the body if there is nothing more; return the chunk."""
         if not chunk:
             # The client may have gone right after its last byte; then nothing is missing.
             complete = self._lane.complete
             self._finish(BodyEnd.COMPLETE if complete else BodyEnd.DISCONNECTED)
-        self._received += len(chunk)
         return chunk
 
     def _finish(self, why: BodyEnd) -> None:

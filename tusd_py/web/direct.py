@@ -1,32 +1,37 @@
-"""The fast lane: a large body received straight into buffers that are used again and again.
+"""The fast lane: a large body stays in the kernel until whoever stores it takes it from there.
 
-aiohttp's stream costs a new `bytes` for every segment and several calls for each of them. For
-a body of known length on a plain socket none of that is needed: what is left of it is received
-by an `asyncio.BufferedProtocol`, set on the transport for just that long, one buffer filling
-while the other is being written to disk.
+aiohttp's stream costs a new `bytes` for every segment and several calls for each of them. Of a
+body of known length on a plain socket nothing has to be parsed: the transport is paused, and what
+has come is told by its number of bytes, without being read. While it goes to the disk, in a
+thread, more of it comes into the socket: that is the only buffer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import errno
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections.abc import Callable
 
 from aiohttp import StreamReader
 
+from ..interfaces import SHOWN_BYTES, Chunk
 from .connection import Connection
 
-_SIZES = tuple(kib * 1024 for kib in (4096, 2048, 1024, 512, 256))
+# What is less is read at once: that is cheaper than a hop to a thread, even shared with others.
+READ_BYTES = 64 * 1024
 
-# Each buffer costs a hop to a thread and back. What is no larger than this is cheaper received as
-# a whole and written then (`python -m tests.benchmarks.thresholds`); of a larger body one half is
-# received while the other is written.
-UNSPLIT_BYTES = 2 * 1024 * 1024
+# So much is worth it in any case. (UNIX sockets hold less, and tell of every byte.)
+WORTH_BYTES = 256 * 1024
 
-# Slow bodies, and those for which the pool has nothing left, are received in pieces of this
-# size, which are copied out at once.
-_PIECE_BYTES = 32 * 1024
+# Between two chunks limits, progress and whoever wants the upload have their turn.
+MOST_BYTES = 8 * 1024 * 1024
 
-# What has come of a slow body is handed on after this long, so that it holds no buffer.
+# Less is handed on once in so long.
 HOLD_BACK_S = 0.05
 
 
@@ -35,63 +40,102 @@ def is_plain(transport: asyncio.Transport) -> bool:
     return transport.get_extra_info("sslcontext") is None
 
 
-def buffer_size(due: int) -> int:
-    """Return how large the buffers should be for a body of which that much is to come."""
-    wanted = min(due, max(due // 2, UNSPLIT_BYTES))
-    return next((size for size in reversed(_SIZES) if size >= wanted), _SIZES[0])
+class _Source:
+    """A socket that somebody else owns, and what lies in it."""
+
+    def __init__(self, original: socket.socket) -> None:
+        # The loop watches the original for the transport; it does not know the duplicate.
+        self.sock = socket.socket(fileno=os.dup(original.fileno()))
+        self.sock.setblocking(False)
+        self._low_water = 1
+
+    def there(self) -> int:
+        """Return how many bytes have come that nobody has read."""
+        if self.sock.fileno() < 0:
+            return 0
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, b"\0" * 4))[0])
+        except OSError:
+            return 0
+
+    def has_ended(self) -> bool:
+        """Whether the socket is readable because nothing will come any more."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    async def wait(self, low_water: int, timeout_s: float | None) -> None:
+        """Wait until so many bytes are there, or nothing more will come, or for so long."""
+        self.set_low_water(low_water)
+        loop = asyncio.get_running_loop()
+        readable = loop.create_future()
+
+        def wake() -> None:
+            if not readable.done():
+                readable.set_result(None)
+
+        loop.add_reader(self.sock, wake)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, wake)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(self.sock)
+            if timer is not None:
+                timer.cancel()
+
+    def set_low_water(self, count: int) -> None:
+        """Have the socket count as readable when so many bytes are there."""
+        if count != self._low_water:
+            self._low_water = count
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+    def close(self) -> None:
+        """Leave the socket to its owner."""
+        self.set_low_water(1)
+        self.sock.close()
 
 
-class BufferPool:
-    """The buffers of all bodies of a process: what bounds the memory of the fast lane.
+class _Unread:
+    """Implements `Unread`."""
+
+    __slots__ = ("_sock", "most", "taken")
+
+    def __init__(self, sock: socket.socket, most: int) -> None:
+        self._sock = sock
+        self.most = most
+        self.taken = 0
+
+    def read_into(self, buffer: memoryview) -> int:
+        return self._take(lambda left: self._sock.recv_into(buffer[:left]))
+
+    def splice_into(self, pipe: int) -> int:
+        if not hasattr(os, "splice"):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        fd, flags = self._sock.fileno(), os.SPLICE_F_NONBLOCK
+        return self._take(lambda left: os.splice(fd, pipe, left, flags=flags))
+
+    def _take(self, some: Callable[[int], int]) -> int:
+        left = self.most - self.taken
+        try:
+            count = some(left) if left else 0
+        except BlockingIOError:
+            return 0
+        self.taken += count
+        return count
+
+
+class DirectLane:
+    """Tells what has come of the rest of one body.
 
     Args:
-        budget: how many bytes they all may have.
-    """
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._lent_bytes = 0
-        self._idle: dict[int, list[bytearray]] = {size: [] for size in _SIZES}
-
-    def take(self, wanted: int) -> bytearray | None:
-        """Return a buffer of `wanted` bytes, one of `_SIZES`, or less; None: all are in use."""
-        left = self._budget - self._lent_bytes
-        most = min(wanted, left // 3)  # one body has up to three
-        size = next((size for size in _SIZES if size <= most), None)
-        if size is None:
-            return None
-        self._lent_bytes += size
-        if self._idle[size]:
-            return self._idle[size].pop()
-        self._make_room()
-        return bytearray(size)
-
-    def give(self, buffer: bytearray) -> None:
-        """Take a buffer back; nobody may use it any more."""
-        self._lent_bytes -= len(buffer)
-        self._idle[len(buffer)].append(buffer)
-
-    def _make_room(self) -> None:
-        """Let go of idle buffers of other sizes, the largest first."""
-        idle = sum(size * len(buffers) for size, buffers in self._idle.items())
-        for other, buffers in self._idle.items():
-            while buffers and self._lent_bytes + idle > self._budget:
-                buffers.pop()
-                idle -= other
-
-
-class DirectLane(asyncio.BufferedProtocol):
-    """Receives the rest of one body.
-
-    A full buffer, and the last one, is lent as a `memoryview` and counts as returned at the second
-    `receive` after it; anything less is copied.
-
-    Args:
-        connection: whose body it is, and whose transport it will be again.
-        transport: plain.
+        connection: whose body it is.
+        transport: plain; not reading until the lane is left.
         payload: where aiohttp believes the body to be.
         due: how many bytes of the body are still to come; at least one.
-        pool: where the buffers come from.
+        shown: how many have come as `bytes` before.
     """
 
     def __init__(
@@ -100,160 +144,81 @@ class DirectLane(asyncio.BufferedProtocol):
         transport: asyncio.Transport,
         payload: StreamReader,
         due: int,
-        pool: BufferPool,
+        shown: int,
     ) -> None:
         self._connection = connection
         self._transport = transport
         self._payload = payload
         self._due = due
-        self._pool = pool
-        self._wanted = buffer_size(due)
-        self._filling: bytearray | None = None
-        self._filled = 0
-        self._fast = False  # whether it came faster than it would be held back: worth a buffer
-        self._ready: deque[bytes | memoryview] = deque()  # memoryview: a buffer, to be lent
-        self._lent: deque[memoryview] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._hold_back: asyncio.TimerHandle | None = None
-        self._paused = False
-        self._ended = False
         self._loop = asyncio.get_running_loop()
-        transport.set_protocol(self)
-        transport.resume_reading()
+        self._hold_until = self._loop.time() + HOLD_BACK_S
+        transport.pause_reading()
+        self._source = _Source(transport.get_extra_info("socket"))
+        self._to_show = SHOWN_BYTES - shown
+        self._handed_on: _Unread | None = None
+        self._ended = False
+        self._last_bytes: int | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether all of the body has been received."""
-        return not self._due
+        """Whether all of the body has been taken."""
+        return self._due == (0 if self._handed_on is None else self._handed_on.taken)
 
-    async def receive(self) -> bytes | memoryview:
+    async def receive(self) -> Chunk:
         """Return the next bytes, or ``b""`` when no more will come."""
-        while len(self._lent) > 1:
-            self._reclaim(self._lent.popleft())
-        if self._paused and self._due:
-            self._paused = False
-            self._transport.resume_reading()
-        while not self._ready and self._due and not self._ended:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if not self._ready:
-            return self.rest()
-        buffer = self._ready.popleft()
-        if isinstance(buffer, memoryview):
-            self._lent.append(buffer)
-        return buffer
+        self._look_back()
+        if self._last_bytes is not None:
+            self._hold_until = 0.0
+        while self._due and not self._ended:
+            there = self._there()
+            enough = min(self._due, WORTH_BYTES)
+            hold_s = self._hold_until - self._loop.time()
+            if there >= enough or (there and hold_s <= 0):
+                return self._hand_on(there)
+            if hold_s > 0:
+                await self._source.wait(enough, hold_s)
+                self._hold_until = 0.0
+            else:
+                await self._source.wait(1, None)
+                self._ended = not self._there() and self._source.has_ended()
+        return b""
 
-    def rest(self) -> bytes:
-        """Return a copy of all that has been received and not been asked for."""
-        rest = b"".join(self._ready)
-        while self._ready:
-            self._reclaim(self._ready.popleft())
-        if self._filling is not None and self._filled:
-            rest += bytes(memoryview(self._filling)[: self._filled])
-            self._filled = 0
-        return rest
+    def rest(self) -> Chunk:
+        """Return some of what had come when this was first asked for."""
+        self._look_back()
+        there = self._there()
+        if self._last_bytes is None:  # a client that goes on sending would have us go on for ever
+            self._last_bytes = there
+        there = min(there, self._last_bytes)
+        if not there:
+            return b""
+        self._last_bytes -= there
+        return self._hand_on(there, there)
 
     def leave(self) -> None:
-        """Give the transport back; nothing is received here any more."""
-        if self._hold_back is not None:
-            self._hold_back.cancel()
-        self._transport.set_protocol(self._connection)
+        """Give the socket back; nothing is received here any more."""
+        self._source.close()
         if self.complete:
             self._connection.body_bypassed(self._payload)
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def close(self) -> None:
-        """Give all buffers back: nobody writes from them any more."""
-        for buffer in (*self._lent, *self._ready, self._filling):
-            self._reclaim(buffer)
-        self._lent.clear()
-        self._ready.clear()
-        self._filling = None
+    def _there(self) -> int:
+        """Return how many bytes of the body have come; of what is behind it, none."""
+        return min(self._source.there(), self._due)
 
-    # --- called by the transport
+    def _hand_on(self, there: int, most: int = MOST_BYTES) -> Chunk:
+        self._hold_until = self._loop.time() + HOLD_BACK_S
+        if there < READ_BYTES or self._to_show > 0:
+            read = self._source.sock.recv(min(there, READ_BYTES))
+            self._due -= len(read)
+            self._to_show -= len(read)
+            return read
+        self._handed_on = _Unread(self._source.sock, min(most, self._due))
+        return self._handed_on
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Offer room for what is due, and never for a byte behind the body."""
-        if self._filling is None:
-            large = self._pool.take(self._wanted) if self._fast else None
-            self._filling = large or bytearray(_PIECE_BYTES)
-        end = min(len(self._filling), self._filled + self._due)
-        return memoryview(self._filling)[self._filled : end]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take note of new bytes; hand on what is full."""
-        self._filled += nbytes
-        self._due -= nbytes
-        assert self._filling is not None
-        is_done = not self._due or self._filled == len(self._filling)
-        if is_done and len(self._filling) > _PIECE_BYTES:
-            self._lend()
-        elif is_done:
-            self._fast = True
-            self._hand_on_copy()
-        elif self._hold_back is None:
-            self._hold_back = self._loop.call_later(HOLD_BACK_S, self._hold_back_no_longer)
-
-    def eof_received(self) -> bool:
-        """The client sends no more, but may still read the answer."""
-        self._end()
-        self._connection.eof_received()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
-        self._connection.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._connection.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._connection.resume_writing()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._wake()
-
-    def _lend(self) -> None:
-        assert self._filling is not None
-        self._ready.append(memoryview(self._filling)[: self._filled])
-        self._filling, self._filled = None, 0
-        self._handed_on()
-
-    def _hold_back_no_longer(self) -> None:
-        self._hold_back = None
-        self._fast = False
-        if self._filled:
-            self._hand_on_copy()
-
-    def _hand_on_copy(self) -> None:
-        assert self._filling is not None
-        self._ready.append(bytes(memoryview(self._filling)[: self._filled]))
-        self._reclaim(self._filling)  # a slow body keeps no buffer between its segments
-        self._filling, self._filled = None, 0
-        self._handed_on()
-
-    def _reclaim(self, buffer: bytes | bytearray | memoryview | None) -> None:
-        """Give a buffer back to the pool, if it came from there."""
-        whole = buffer.obj if isinstance(buffer, memoryview) else buffer
-        if isinstance(whole, bytearray) and len(whole) > _PIECE_BYTES:
-            self._pool.give(whole)
-
-    def _handed_on(self) -> None:
-        if self._hold_back is not None:
-            self._hold_back.cancel()
-            self._hold_back = None
-        # One buffer may be written and one be waiting; the socket waits beyond that. Of what
-        # comes behind the body nothing may be read here.
-        if not self._due or len(self._lent) + len(self._ready) > 1:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _look_back(self) -> None:
+        """Take note of what was taken of the last chunk."""
+        if self._handed_on is not None:
+            self._due -= self._handed_on.taken
+            self._handed_on = None

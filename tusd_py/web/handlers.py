@@ -41,7 +41,6 @@ from .body import RequestBody
 from .changes import change_response
 from .connection import Connection
 from .cors import Cors
-from .direct import BufferPool
 from .download import download
 from .exchange import Exchange
 from .place import Surroundings
@@ -63,7 +62,6 @@ class Handlers:
         cors: None sends no CORS headers.
         idle_timeout_s: how long a client may be silent within a body, or take nothing of one.
         min_rate: bytes a second that a body has to bring on average.
-        pool: buffers for large bodies.
         observe: takes note of every answer.
     """
 
@@ -73,7 +71,6 @@ class Handlers:
     cors: Cors | None
     idle_timeout_s: float
     min_rate: float
-    pool: BufferPool
     observe: Observe = ignore
 
     @cached_property
@@ -87,7 +84,7 @@ class Handlers:
             request,
             idle_timeout_s=self.idle_timeout_s,
             min_rate=self.min_rate,
-            pool=self.pool,
+            fast=True,
         )
         changes = ResponseChanges()
         exchange = Exchange(request)

@@ -30,6 +30,3 @@ class StreamLane:
 
     def leave(self) -> None:
         """Stop receiving; the stream is aiohttp's, and nothing of it was taken."""
-
-    def close(self) -> None:
-        """Give back what was lent; nothing was."""

@@ -41,7 +41,6 @@ from ..service.uploads import Uploads
 from ..telemetry.metrics import Metrics
 from ..web.app import make_application
 from ..web.cors import Cors
-from ..web.direct import BufferPool
 from ..web.handlers import Handlers
 from ..web.place import Surroundings
 from .access import choose_access, opened_access
@@ -51,8 +50,6 @@ from .hooks import HookRoom, assemble_hooks
 from .insight import INSIGHT, Insight
 from .stores import Stores, make_stores
 
-# For all large bodies together; what is beyond that is received in smaller pieces.
-POOL_BYTES = 16 * 1024 * 1024
 _SHORTEST_SWEEP_S = 1.0
 _LONGEST_SWEEP_S = 600.0
 # What has not been delivered by then is, after the next start.
@@ -237,7 +234,6 @@ def _handlers(
         cors=_cors(settings),
         idle_timeout_s=settings.network_timeout,
         min_rate=float(settings.min_body_rate),
-        pool=BufferPool(POOL_BYTES),
         observe=observe,
     )
 

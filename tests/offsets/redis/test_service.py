@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.service.conftest import EXPIRE_AFTER_S, Death, House
 from tests.support.bodies import ScriptedBody
 from tests.support.redis_server import RedisServer
 from tests.support.reply_proxy import ReplyProxy
+from tests.support.unread import Lying
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
 from tusd_py.data.placing import LinkPlacer
@@ -171,9 +172,8 @@ async def test_whoever_lost_the_upload_is_told_to_try_again(
     """Not that it is damaged, nor that all went well; what the other one stored stays."""
     first, second = await open_house(), await open_house()
     upload = await first.create(10)
-    # A view is written at once; with nothing to write the file is opened at the end.
-    view: Any = memoryview(b"stale")
-    body = ScriptedBody(*[view] * begun, end=None)
+    # What is unread is written at once; with nothing to write the file is opened at the end.
+    body = ScriptedBody(*[Lying(b"stale")] * begun, end=None)
     stale = asyncio.create_task(first.append(upload, body))
     await body.wait_starved()
     end_lease(server, upload)
