@@ -309,6 +309,23 @@ ssize_t pread64(int fd, void *data, size_t size, off64_t offset)
           ((ssize_t (*)(int, void *, size_t, off64_t))next("pread64"))(fd, data, size, offset));
 }
 
+#define PREADV(name, last, ...)                                                        \
+    ON_FD(READ, fd,                                                                    \
+          ((ssize_t (*)(int, const struct iovec *, int, off64_t last))next(name))(     \
+              fd, parts, count, offset __VA_ARGS__))
+#define AND_FLAGS , int
+
+ssize_t preadv64(int fd, const struct iovec *parts, int count, off64_t offset)
+{
+    PREADV("preadv64", );
+}
+
+/* What Python calls. */
+ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
+{
+    PREADV("preadv64v2", AND_FLAGS, , flags);
+}
+
 #define SENDFILE(name)                                                                   \
     ON_FD(READ, from, ((ssize_t (*)(int, int, off64_t *, size_t))next(name))(to, from, offset, size))
 
@@ -329,4 +346,20 @@ ssize_t copy_file_range(int from, off64_t *from_at, int to, off64_t *to_at, size
     if (action == TORN)
         end_here();
     FINISH(action, copied);
+}
+
+/* A pipe into a file; into a pipe it is nothing that anybody chooses. */
+ssize_t splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t size, unsigned flags)
+{
+    enum action action = meet_fd(WRITE, to);
+    if (action == FAIL)
+        return -1;
+    if (action == SHORT || action == TORN)
+        size = size / 2 ? size / 2 : size;
+    ssize_t moved =
+        ((ssize_t (*)(int, off64_t *, int, off64_t *, size_t, unsigned))next("splice"))(
+            from, from_at, to, to_at, size, flags);
+    if (action == TORN)
+        end_here();
+    FINISH(action, moved);
 }

@@ -16,6 +16,7 @@ from tusd_py import Stores, create_app
 from tusd_py.data.memory import MemoryData
 from tusd_py.interfaces import SHOWN_BYTES, BodyEnd, Chunk, size_of
 from tusd_py.offsets.memory import MemoryOffsets
+from tusd_py.web import direct
 from tusd_py.web.body import LAST_CALL_S, RequestBody
 
 from ..support.unread import taken
@@ -105,6 +106,18 @@ async def test_what_was_not_taken_comes_again() -> None:
         await peer.send(head(len(content)) + content)
         assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
     assert bytes(received) == content
+
+
+async def test_a_slow_disk_gets_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the time for a chunk is over no more of it is taken, but some of each is."""
+    monkeypatch.setattr(direct, "TURN_S", -1.0)
+    content, read = os.urandom(3 * MIB), Digest()
+    async with handling(served(read)) as port, connected(port) as peer:
+        await peer.send(head(len(content)) + content)
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert read.sha.digest() == hashlib.sha256(content).digest()
+    assert all(0 < size_of(chunk) <= 256 * 1024 for chunk in read.chunks)
+    assert read.unread
 
 
 async def test_what_nobody_took_is_no_request() -> None:

@@ -14,6 +14,7 @@ from ..protocol.checksum import Digest
 from ..protocol.errors import UploadDamaged
 from .calls import OpenFile, mapped_os_errors, write_all
 
+_CAN_SPLICE = hasattr(os, "splice")  # on Linux
 # What the kernel lets anybody have. Bytes only pass through.
 _PIPE_BYTES = 1024 * 1024
 _BUFFER_BYTES = 2 * 1024 * 1024
@@ -73,13 +74,15 @@ def read_some(unread: Unread, buffer: memoryview) -> int:
 
 def _splice(unread: Unread, fd: int, offset: int) -> Generator[int, None, bool]:
     """Return False if that cannot be done here."""
+    if not _CAN_SPLICE:
+        return False
     try:
         pipe = _mine.pipe = _mine.pipe or _Pipe()
         while came := unread.splice_into(pipe.sink.fd):
             for moved in _drain(pipe, came, fd, offset):
                 yield moved
                 offset += moved
-    except OSError:  # not on this system, or there is no room for a pipe
+    except OSError:  # there is no room for a pipe, or such sockets are not for it
         return False
     return True
 

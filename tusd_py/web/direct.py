@@ -9,12 +9,12 @@ thread, more of it comes into the socket: that is the only buffer.
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import os
 import socket
 import struct
 import termios
+import time
 from collections.abc import Callable
 
 from aiohttp import StreamReader
@@ -28,8 +28,10 @@ READ_BYTES = 64 * 1024
 # So much is worth it in any case. (UNIX sockets hold less, and tell of every byte.)
 WORTH_BYTES = 256 * 1024
 
-# Between two chunks limits, progress and whoever wants the upload have their turn.
+# Between two chunks limits, progress and whoever wants the upload have their turn; on a slow disk
+# not even so much is taken at a time.
 MOST_BYTES = 8 * 1024 * 1024
+TURN_S = 0.05
 
 # Less is handed on once in so long.
 HOLD_BACK_S = 0.05
@@ -101,10 +103,11 @@ class _Source:
 class _Unread:
     """Implements `Unread`."""
 
-    __slots__ = ("_sock", "most", "taken")
+    __slots__ = ("_sock", "_until", "most", "taken")
 
     def __init__(self, sock: socket.socket, most: int) -> None:
         self._sock = sock
+        self._until = time.monotonic() + TURN_S
         self.most = most
         self.taken = 0
 
@@ -112,15 +115,15 @@ class _Unread:
         return self._take(lambda left: self._sock.recv_into(buffer[:left]))
 
     def splice_into(self, pipe: int) -> int:
-        if not hasattr(os, "splice"):
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         fd, flags = self._sock.fileno(), os.SPLICE_F_NONBLOCK
         return self._take(lambda left: os.splice(fd, pipe, left, flags=flags))
 
     def _take(self, some: Callable[[int], int]) -> int:
         left = self.most - self.taken
+        if not left or (self.taken and time.monotonic() > self._until):
+            return 0
         try:
-            count = some(left) if left else 0
+            count = some(left)
         except BlockingIOError:
             return 0
         self.taken += count
@@ -192,8 +195,9 @@ class DirectLane:
         there = min(there, self._last_bytes)
         if not there:
             return b""
-        self._last_bytes -= there
-        return self._hand_on(there, there)
+        chunk = self._hand_on(there, there)
+        self._last_bytes -= len(chunk) if isinstance(chunk, bytes) else chunk.most
+        return chunk
 
     def leave(self) -> None:
         """Give the socket back; nothing is received here any more."""
