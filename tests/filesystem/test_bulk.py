@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,12 +56,20 @@ def test_without_a_pipe_they_are_copied(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "file").read_bytes() == b"----" + CONTENT
 
 
-def test_what_a_full_disk_did_not_take_is_in_nobody_s_way(tmp_path: Path) -> None:
-    """The next file that this thread writes has only its own bytes."""
-    with open("/dev/full", "r+b", buffering=0) as full, pytest.raises(InsufficientStorage):
-        list(store_unread(Lying(CONTENT), full.fileno(), 0))
-    assert sum(stored(tmp_path / "file", Lying(CONTENT[:70_000]))) == 70_000
-    assert (tmp_path / "file").read_bytes() == b"----" + CONTENT[:70_000]
+@pytest.mark.parametrize("room", [0, 100_000])
+def test_what_there_was_no_room_for_is_in_nobody_s_way(tmp_path: Path, room: int) -> None:
+    """What fits is stored, and the next file that this thread writes has only its own bytes."""
+    path, limits = tmp_path / "full", resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("w+b") as full:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with pytest.raises(InsufficientStorage):
+                list(store_unread(Lying(CONTENT), full.fileno(), 0))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == CONTENT[:room]
+    assert sum(stored(tmp_path / "file", Lying(CONTENT[-70_000:]))) == 70_000
+    assert (tmp_path / "file").read_bytes() == b"----" + CONTENT[-70_000:]
 
 
 def test_each_thread_has_a_pipe_and_a_buffer_of_its_own() -> None:
