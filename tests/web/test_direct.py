@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import itertools
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -18,6 +20,7 @@ from tusd_py.interfaces import SHOWN_BYTES, BodyEnd, Chunk, size_of
 from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.web import direct
 from tusd_py.web.body import LAST_CALL_S, RequestBody
+from tusd_py.web.handlers import _send
 
 from ..support.unread import taken
 from .serving import connected, handling, serving
@@ -141,6 +144,86 @@ async def test_what_nobody_took_is_no_request() -> None:
         await peer.send(head(len(content)) + content)
         await peer.rest()
     assert unread == [True]
+
+
+async def test_what_is_given_up_ends_its_connection() -> None:
+    """Even if aiohttp's parser comes to an end of its own by then: it began too late to count."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        body = RequestBody(request, idle_timeout_s=10, fast=True)
+        while taken(await body.read()):
+            if isinstance(body._last, bytes):
+                continue
+            break
+        body.close()
+        assert body.misframed
+        body._content.feed_eof()
+        return await _send(request, web.Response(), body)
+
+    async with handling(handle) as port, connected(port) as peer:
+        await peer.send(head(20 * MIB) + bytes(2 * MIB))
+        said = await peer.rest()
+    assert b"\r\nConnection: close\r\n" in said
+
+
+async def test_an_urgent_byte_is_no_end_and_no_reason_to_spin() -> None:
+    """TCP lets a client mark a byte: what comes before and behind it is the body."""
+    content, read, used = os.urandom(MIB), Digest(), [0.0]
+
+    async def timed(body: RequestBody) -> None:
+        started = time.process_time()
+        await read(body)
+        used[0] = time.process_time() - started
+
+    async with handling(served(timed)) as port, connected(port) as peer:
+        await peer.send(head(len(content)) + content[: MIB // 2])
+        sock = peer.writer.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(sock.fileno())) as urgent:
+            urgent.send(b"!", socket.MSG_OOB)
+            await asyncio.sleep(0.5)  # in which nothing is to be done
+            await peer.send(content[MIB // 2 :])
+            assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert read.sha.digest() == hashlib.sha256(content).digest()
+    assert used[0] < 0.4
+
+
+async def test_a_connection_that_is_given_up_ends_the_body_at_once() -> None:
+    """Nobody goes on receiving through the duplicate of a socket that has been closed."""
+    ended = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        body = RequestBody(request, idle_timeout_s=30, fast=True)
+        assert request.transport is not None
+        asyncio.get_running_loop().call_later(0.1, request.transport.abort)
+        while taken(await body.read()):
+            pass
+        assert body.end is BodyEnd.DISCONNECTED
+        body.close()
+        ended.set()
+        return web.Response()
+
+    async with handling(handle) as port, connected(port) as peer:
+        await peer.send(head(2 * MIB) + bytes(300_000))
+        async with asyncio.timeout(5):
+            await ended.wait()
+            assert await peer.rest() == b""
+
+
+async def test_without_a_descriptor_a_body_takes_the_ordinary_lane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of it is lost, and the client gets its answer."""
+
+    def no_dup(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    content, read = os.urandom(3 * MIB), Digest()
+    async with handling(served(read)) as port, connected(port) as peer:
+        monkeypatch.setattr(os, "dup", no_dup)
+        await peer.send(head(len(content)) + content)
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert read.sha.digest() == hashlib.sha256(content).digest()
+    assert not read.unread
 
 
 async def test_bytes_behind_the_body_are_not_taken() -> None:

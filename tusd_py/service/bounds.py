@@ -165,7 +165,7 @@ class _CheckedBody:
         if self._body.end is None:
             await self._before()
         chunk = await self._body.read()
-        await self._after(size_of(chunk))
+        await self._after(size_of(chunk))  # of unknown length, so it never is `Unread`
         return chunk
 
     def stop(self, why: BodyEnd) -> None:

@@ -1,6 +1,6 @@
 """How many connections may be open at once, and how the others are turned away.
 
-A connection costs a descriptor, and each of its requests may need two more. Without a limit the
+A connection costs a descriptor, and each of its requests may need three more. Without a limit the
 descriptors run out, and then it is the running uploads that fail.
 """
 
@@ -17,11 +17,11 @@ from .shares import Shares
 
 _log = logging.getLogger(__name__)
 
-# A connection that works on an upload has two files open beside its socket.
-_FILES_EACH = 3
+# A connection that works on an upload has two files open beside its socket, and that twice.
+_FILES_EACH = 4
 # What a server opens that has no connection: the log, the event loop, bells, links to Redis,
-# and connections that are turned away.
-_FILES_OF_OURS = 48
+# the pipes of its threads, and connections that are turned away.
+_FILES_OF_OURS = 56
 # Idle connections take some 20 KiB each; nobody should need to know that of a server at rest.
 _MOST_BY_DEFAULT = 20_000
 

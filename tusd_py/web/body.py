@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 
@@ -46,6 +47,8 @@ class RequestBody:
 
     Attributes:
         first_byte_at: when the first of them were, in monotonic seconds.
+        misframed: whether it was given up when some of it had bypassed aiohttp's parser, which
+            would look for its end at the wrong place: the connection must not go on.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class RequestBody:
         self._loop = asyncio.get_running_loop()
         self._end: BodyEnd | None = None
         self._begun = False
+        self.misframed = False
         self._stopping: BodyEnd | None = None
         self._last_call_until = 0.0
         self._reader: asyncio.Task[object] | None = None
@@ -224,8 +228,9 @@ class RequestBody:
         while more := stream.rest():  # taking some may let the parser go on
             first += more
         due = (self._request.content_length or 0) - self._content.total_bytes
-        if due >= DIRECT_BYTES and is_plain(transport):
-            self._lane = DirectLane(connection, transport, self._content, due, len(first))
+        if due >= DIRECT_BYTES and is_plain(transport) and not transport.is_closing():
+            with contextlib.suppress(OSError):  # no descriptor is left: the stream needs none
+                self._lane = DirectLane(connection, transport, self._content, due, len(first))
         return first
 
     def _check_end(self, chunk: Chunk) -> Chunk:
@@ -244,6 +249,7 @@ class RequestBody:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
+        self.misframed = isinstance(self._lane, DirectLane) and not self._lane.complete
         self._lane.leave()
 
     def _watch(self) -> None:
@@ -264,8 +270,9 @@ class RequestBody:
     def _is_too_slow(self) -> bool:
         if self._waited_s < 2 * self._idle_timeout_s:
             return False
-        too_slow = self._received < self._min_rate * self._waited_s
-        self._waited_s, self._received = 0.0, 0
+        in_hand = size_of(self._last)  # counted at the next read
+        too_slow = self._received + in_hand < self._min_rate * self._waited_s
+        self._waited_s, self._received = 0.0, -in_hand
         return too_slow
 
     async def _send_continue(self) -> None:

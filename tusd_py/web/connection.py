@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from aiohttp import StreamReader, web
@@ -48,7 +48,7 @@ class Connection(web.RequestHandler):
 
     __slots__ = (
         *("_admission", "_chunked", "_failure", "_payload", "_peer", "_scanner", "_seen"),
-        *("_unsent", "_wire_bytes", "_write_timeout_s", "_write_watch"),
+        *("_unsent", "_wire_bytes", "_write_timeout_s", "_write_watch", "on_lost"),
     )
 
     def __init__(
@@ -60,6 +60,7 @@ class Connection(web.RequestHandler):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._admission = admission
+        self.on_lost: Callable[[], None] | None = None  # for who receives a body past us
         self._peer: Any = None
         self._write_timeout_s = write_timeout_s
         self._write_watch: asyncio.TimerHandle | None = None
@@ -83,6 +84,8 @@ class Connection(web.RequestHandler):
         if self._admission is not None:
             self._admission.leave(self._peer)
             self._admission = None
+        if self.on_lost is not None:
+            self.on_lost()
         self._stop_write_watch()
         super().connection_lost(exc)
 

@@ -50,6 +50,7 @@ class _Source:
         self.sock = socket.socket(fileno=os.dup(original.fileno()))
         self.sock.setblocking(False)
         self._low_water = 1
+        self._readable: asyncio.Future[None] | None = None
 
     def there(self) -> int:
         """Return how many bytes have come that nobody has read."""
@@ -60,33 +61,24 @@ class _Source:
         except OSError:
             return 0
 
-    def has_ended(self) -> bool:
-        """Whether the socket is readable because nothing will come any more."""
-        try:
-            return not self.sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
     async def wait(self, low_water: int, timeout_s: float | None) -> None:
         """Wait until so many bytes are there, or nothing more will come, or for so long."""
         self.set_low_water(low_water)
         loop = asyncio.get_running_loop()
-        readable = loop.create_future()
-
-        def wake() -> None:
-            if not readable.done():
-                readable.set_result(None)
-
-        loop.add_reader(self.sock, wake)
-        timer = None if timeout_s is None else loop.call_later(timeout_s, wake)
+        self._readable = loop.create_future()
+        loop.add_reader(self.sock, self.wake)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
         try:
-            await readable
+            await self._readable
         finally:
             loop.remove_reader(self.sock)
             if timer is not None:
                 timer.cancel()
+
+    def wake(self) -> None:
+        """End the waiting."""
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
 
     def set_low_water(self, count: int) -> None:
         """Have the socket count as readable when so many bytes are there."""
@@ -107,7 +99,7 @@ class _Unread:
 
     def __init__(self, sock: socket.socket, most: int) -> None:
         self._sock = sock
-        self._until = time.monotonic() + TURN_S
+        self._until = 0.0
         self.most = most
         self.taken = 0
 
@@ -120,7 +112,9 @@ class _Unread:
 
     def _take(self, some: Callable[[int], int]) -> int:
         left = self.most - self.taken
-        if not left or (self.taken and time.monotonic() > self._until):
+        if not self.taken:  # the time in which it waited for a thread does not count
+            self._until = time.monotonic() + TURN_S
+        elif not left or time.monotonic() > self._until:
             return 0
         try:
             count = some(left)
@@ -155,8 +149,9 @@ class DirectLane:
         self._due = due
         self._loop = asyncio.get_running_loop()
         self._hold_until = self._loop.time() + HOLD_BACK_S
-        transport.pause_reading()
         self._source = _Source(transport.get_extra_info("socket"))
+        transport.pause_reading()
+        connection.on_lost = self._lose
         self._to_show = SHOWN_BYTES - shown
         self._handed_on: _Unread | None = None
         self._ended = False
@@ -183,7 +178,8 @@ class DirectLane:
                 self._hold_until = 0.0
             else:
                 await self._source.wait(1, None)
-                self._ended = not self._there() and self._source.has_ended()
+                if not self._ended and not self._there() and (odd := self._read_odd()):
+                    return odd
         return b""
 
     def rest(self) -> Chunk:
@@ -196,11 +192,13 @@ class DirectLane:
         if not there:
             return b""
         chunk = self._hand_on(there, there)
-        self._last_bytes -= len(chunk) if isinstance(chunk, bytes) else chunk.most
+        if isinstance(chunk, bytes):
+            self._last_bytes -= len(chunk)
         return chunk
 
     def leave(self) -> None:
         """Give the socket back; nothing is received here any more."""
+        self._connection.on_lost = None
         self._source.close()
         if self.complete:
             self._connection.body_bypassed(self._payload)
@@ -221,8 +219,27 @@ class DirectLane:
         self._handed_on = _Unread(self._source.sock, min(most, self._due))
         return self._handed_on
 
+    def _read_odd(self) -> bytes:
+        """Read where the socket is readable without a byte: at its end, or where one is urgent."""
+        try:
+            read = self._source.sock.recv(min(self._due, READ_BYTES))
+        except BlockingIOError:
+            return b""
+        except OSError:
+            read = b""
+        self._ended = not read
+        self._due -= len(read)
+        return read
+
     def _look_back(self) -> None:
         """Take note of what was taken of the last chunk."""
         if self._handed_on is not None:
-            self._due -= self._handed_on.taken
-            self._handed_on = None
+            taken, self._handed_on = self._handed_on.taken, None
+            self._due -= taken
+            if self._last_bytes is not None:
+                self._last_bytes = max(0, self._last_bytes - taken)
+
+    def _lose(self) -> None:
+        """The connection has been given up, and the duplicate must not keep it alive."""
+        self._ended = True
+        self._source.wake()

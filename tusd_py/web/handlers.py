@@ -291,12 +291,11 @@ async def _send(
 
     Whoever writes its whole body before it reads would otherwise see a reset, not the answer.
     """
-    if isinstance(request.protocol, Connection) and request.protocol.ending:
+    ending = isinstance(request.protocol, Connection) and request.protocol.ending
+    if ending or body.misframed:
         response.force_close()
     if not body.unread:
         return response
-    # The fast lane may have received some of it, and then the parser waits for too much: taken
-    # for the end of this body, a later request would be read from its middle.
     if "Expect" in request.headers or body.begun:
         response.force_close()
     try:
