@@ -14,9 +14,9 @@ MIB = 1 << 20
 # come back in another order each time.
 _MEMORY_SLACK = 1.25
 _MEMORY_SLACK_BYTES = 8 * MIB
-# One for each thread that can be at it when the server is killed.
 # Each thread that stores keeps a pipe.
 _KEPT_FILES = 2 + 4 * 2
+# One for each thread that can be at it when the server is killed.
 _HALF_MADE_EACH = 6
 
 
