@@ -171,7 +171,9 @@ class AppendSession(Protocol):
     """
 
     async def write(self, chunk: Chunk) -> None:
-        """Take the next bytes; they may be held back, but nothing of them is `Unread` any more.
+        """Take the next bytes; they may be held back.
+
+        Of what is `Unread`, as much as comes has been taken when this returns.
 
         Raises:
             InsufficientStorage: there is no room; `commit` tells how much was kept.

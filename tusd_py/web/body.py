@@ -139,7 +139,7 @@ class RequestBody:
 
     @property
     def begun(self) -> bool:
-        """Whether any of it has been asked for; what is left is then not aiohttp's to frame."""
+        """Whether any of it has been asked for."""
         return self._begun
 
     @property

@@ -20,8 +20,8 @@ from aiohttp.http import HttpRequestParser
 from ..protocol.errors import BadRequest, InternalError
 from .admission import Admission
 from .listener import Listener
+from .sockets import unsent_in_all
 from .trailers import TrailerScanner
-from .unsent import in_all
 
 _log = logging.getLogger(__name__)
 
@@ -120,13 +120,13 @@ class Connection(web.RequestHandler):
     def _watch_writing(self, transport: asyncio.WriteTransport | None) -> None:
         self._stop_write_watch()
         if transport is not None:
-            self._unsent = in_all(transport)
+            self._unsent = unsent_in_all(transport)
             self._write_watch = self._loop.call_later(
                 self._write_timeout_s, self._check_writing, transport
             )
 
     def _check_writing(self, transport: asyncio.WriteTransport) -> None:
-        if in_all(transport) < self._unsent:
+        if unsent_in_all(transport) < self._unsent:
             self._watch_writing(transport)  # slow, but it reads
         else:
             transport.abort()

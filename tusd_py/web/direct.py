@@ -9,11 +9,8 @@ thread, more of it comes into the socket: that is the only buffer.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import socket
-import struct
-import termios
 import time
 from collections.abc import Callable
 
@@ -21,6 +18,7 @@ from aiohttp import StreamReader
 
 from ..interfaces import SHOWN_BYTES, Chunk
 from .connection import Connection
+from .sockets import duplicate, unread_bytes
 
 # What is less is read at once: that is cheaper than a hop to a thread, even shared with others.
 READ_BYTES = 64 * 1024
@@ -43,23 +41,12 @@ def is_plain(transport: asyncio.Transport) -> bool:
 
 
 class _Source:
-    """A socket that somebody else owns, and what lies in it."""
+    """A duplicate of a socket, and the waiting for what comes there."""
 
     def __init__(self, original: socket.socket) -> None:
-        # The loop watches the original for the transport; it does not know the duplicate.
-        self.sock = socket.socket(fileno=os.dup(original.fileno()))
-        self.sock.setblocking(False)
+        self.sock = duplicate(original)
         self._low_water = 1
         self._readable: asyncio.Future[None] | None = None
-
-    def there(self) -> int:
-        """Return how many bytes have come that nobody has read."""
-        if self.sock.fileno() < 0:
-            return 0
-        try:
-            return int(struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, b"\0" * 4))[0])
-        except OSError:
-            return 0
 
     async def wait(self, low_water: int, timeout_s: float | None) -> None:
         """Wait until so many bytes are there, or nothing more will come, or for so long."""
@@ -207,7 +194,7 @@ class DirectLane:
 
     def _there(self) -> int:
         """Return how many bytes of the body have come; of what is behind it, none."""
-        return min(self._source.there(), self._due)
+        return min(unread_bytes(self._source.sock), self._due)
 
     def _hand_on(self, there: int, most: int = MOST_BYTES) -> Chunk:
         self._hold_until = self._loop.time() + HOLD_BACK_S

@@ -296,6 +296,7 @@ async def _send(
         response.force_close()
     if not body.unread:
         return response
+    # What was not waited for with 100 Continue, or was given up midway, may still come, or not.
     if "Expect" in request.headers or body.begun:
         response.force_close()
     try:

@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeVar
 
 from aiohttp import web
 
-from .unsent import in_kernel
+from .sockets import duplicate, unsent_bytes
 
 T = TypeVar("T")
 
@@ -40,9 +40,7 @@ async def send_file(
         await _copy(request, file, start, length)
         return
     await _flushed(transport, stall_s)
-    # The transport goes on owning the original; closing the copy does not close the connection.
-    with socket.socket(fileno=os.dup(sock.fileno())) as copy:
-        copy.setblocking(False)
+    with duplicate(sock) as copy:
         await _send_all(copy, file.fileno(), start, length, stall_s)
 
 
@@ -89,9 +87,9 @@ async def _writable(sock: socket.socket, stall_s: float) -> None:
 
     loop.add_writer(sock, wake)
     try:
-        left = in_kernel(sock)
+        left = unsent_bytes(sock)
         while not (await asyncio.wait([ready], timeout=stall_s))[0]:
-            before, left = left, in_kernel(sock)
+            before, left = left, unsent_bytes(sock)
             if left >= before:
                 raise TimeoutError
     finally:
