@@ -50,6 +50,8 @@ _log = logging.getLogger(__name__)
 # What aiohttp holds of each body is twice this at most; large bodies are hardly ever in it.
 _STREAM_BYTES = 64 * 1024
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# So many new objects are looked through at once. Python has 700 here, or 2000: a few requests.
+_NEW_PER_COLLECTION = 5000
 # A full collection looks at every open upload while everybody waits; Python has 10 here.
 _YOUNG_PER_FULL_COLLECTION = 100
 # A worker that dies at once would otherwise be started again as fast as the machine can.
@@ -241,8 +243,8 @@ def _spare_the_garbage_collector() -> None:
     """Let it look at little, and seldom at all that is in use: there is next to nothing to find."""
     gc.collect()
     gc.freeze()  # modules, classes, the application
-    new, young, _ = gc.get_threshold()
-    gc.set_threshold(new, young, _YOUNG_PER_FULL_COLLECTION)
+    _, young, _ = gc.get_threshold()
+    gc.set_threshold(_NEW_PER_COLLECTION, young, _YOUNG_PER_FULL_COLLECTION)
 
 
 def _public_routes(settings: Settings, app: web.Application) -> list[web.AbstractRouteDef]:

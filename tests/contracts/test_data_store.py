@@ -538,3 +538,4 @@ async def test_a_store_tells_whether_it_takes_bytes(data: DataHarness) -> None:
                 await small.store.check()
         small.make_room()
         await small.store.check()
+        await small.store.close()

@@ -65,6 +65,7 @@ async def test_without_room_for_them_nothing_is_made(data: DataHarness) -> None:
             await stored(small.store, upload)
         await small.store.create(upload, b"fits")
         assert await stored(small.store, upload) == b"fits"
+        await small.store.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"abc"])

@@ -64,12 +64,15 @@ static void end_here(void)
         pause();
 }
 
+static int chosen(enum call call)
+{
+    return control && control->action != OFF && control->calls & call;
+}
+
 /* What shall become of this call; a call that hung goes on as if nothing had been. */
 static enum action meet(enum call call, const char *path)
 {
-    if (!control || control->action == OFF || !(control->calls & call))
-        return OFF;
-    if (!path || !strstr(path, control->path))
+    if (!chosen(call) || !path || !strstr(path, control->path))
         return OFF;
     uint32_t number = atomic_fetch_add(&control->seen, 1);
     if (number < control->skip || number - control->skip >= control->times)
@@ -90,17 +93,32 @@ static enum action meet(enum call call, const char *path)
     return action;
 }
 
+/* How the file of a descriptor is called; 0 if that cannot be told. */
+static size_t name_of(int fd, char *name, size_t room)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, name, room - 1);
+    if (length < 0)
+        return 0;
+    name[length] = 0;
+    return length;
+}
+
 static enum action meet_fd(enum call call, int fd)
 {
-    if (!control || control->action == OFF || !(control->calls & call))
-        return OFF;
-    char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0)
-        return OFF;
-    path[length] = 0;
-    return meet(call, path);
+    char path[4096];
+    return chosen(call) && name_of(fd, path, sizeof path) ? meet(call, path) : OFF;
+}
+
+static enum action meet_at(enum call call, int at, const char *path)
+{
+    char whole[8192];
+    if (!chosen(call) || !path || *path == '/' || at == AT_FDCWD)
+        return meet(call, path);
+    size_t length = name_of(at, whole, 4096);
+    snprintf(whole + length, sizeof whole - length, "/%s", path);
+    return meet(call, whole);
 }
 
 #define FINISH(action, result)              \
@@ -111,11 +129,13 @@ static enum action meet_fd(enum call call, int fd)
         return value;                       \
     } while (0)
 
-#define ON_PATH(call, path, result)               \
-    enum action action = meet(call, path);        \
+#define ON_PATH_AT(call, at, path, result)        \
+    enum action action = meet_at(call, at, path); \
     if (action == FAIL)                           \
         return -1;                                \
     FINISH(action, result)
+
+#define ON_PATH(call, path, result) ON_PATH_AT(call, AT_FDCWD, path, result)
 
 #define ON_FD(call, fd, result)                   \
     enum action action = meet_fd(call, fd);       \
@@ -123,7 +143,7 @@ static enum action meet_fd(enum call call, int fd)
         return -1;                                \
     FINISH(action, result)
 
-#define OPENER(name, at, ...)                                               \
+#define OPENER(name, folder, at, ...)                                       \
     {                                                                       \
         mode_t mode = 0;                                                    \
         if (flags & (O_CREAT | O_TMPFILE)) {                                \
@@ -132,15 +152,15 @@ static enum action meet_fd(enum call call, int fd)
             mode = va_arg(rest, mode_t);                                    \
             va_end(rest);                                                   \
         }                                                                   \
-        ON_PATH(flags & O_CREAT ? CREATE : OPEN, path,                      \
+        ON_PATH_AT(flags & O_CREAT ? CREATE : OPEN, folder, path,           \
                 ((int (*)(at const char *, int, mode_t))next(name))(__VA_ARGS__)); \
     }
 
-int open(const char *path, int flags, ...) OPENER("open", , path, flags, mode)
-int open64(const char *path, int flags, ...) OPENER("open64", , path, flags, mode)
+int open(const char *path, int flags, ...) OPENER("open", AT_FDCWD, , path, flags, mode)
+int open64(const char *path, int flags, ...) OPENER("open64", AT_FDCWD, , path, flags, mode)
 #define AT int,
-int openat(int at, const char *path, int flags, ...) OPENER("openat", AT, at, path, flags, mode)
-int openat64(int at, const char *path, int flags, ...) OPENER("openat64", AT, at, path, flags, mode)
+int openat(int at, const char *path, int flags, ...) OPENER("openat", at, AT, at, path, flags, mode)
+int openat64(int at, const char *path, int flags, ...) OPENER("openat64", at, AT, at, path, flags, mode)
 
 int fsync(int fd) { ON_FD(FSYNC, fd, ((int (*)(int))next("fsync"))(fd)); }
 int fdatasync(int fd) { ON_FD(FDATASYNC, fd, ((int (*)(int))next("fdatasync"))(fd)); }
@@ -166,7 +186,7 @@ int rename(const char *old, const char *new)
 
 int renameat(int at, const char *old, int to, const char *new)
 {
-    ON_PATH(RENAME, new,
+    ON_PATH_AT(RENAME, to, new,
             ((int (*)(int, const char *, int, const char *))next("renameat"))(at, old, to, new));
 }
 
@@ -177,7 +197,7 @@ int link(const char *old, const char *new)
 
 int linkat(int at, const char *old, int to, const char *new, int flags)
 {
-    ON_PATH(LINK, new,
+    ON_PATH_AT(LINK, to, new,
             ((int (*)(int, const char *, int, const char *, int))next("linkat"))(at, old, to, new,
                                                                                  flags));
 }
@@ -189,7 +209,7 @@ int unlink(const char *path)
 
 int unlinkat(int at, const char *path, int flags)
 {
-    ON_PATH(UNLINK, path, ((int (*)(int, const char *, int))next("unlinkat"))(at, path, flags));
+    ON_PATH_AT(UNLINK, at, path, ((int (*)(int, const char *, int))next("unlinkat"))(at, path, flags));
 }
 
 int mkdir(const char *path, mode_t mode)
@@ -199,7 +219,7 @@ int mkdir(const char *path, mode_t mode)
 
 int mkdirat(int at, const char *path, mode_t mode)
 {
-    ON_PATH(MKDIR, path, ((int (*)(int, const char *, mode_t))next("mkdirat"))(at, path, mode));
+    ON_PATH_AT(MKDIR, at, path, ((int (*)(int, const char *, mode_t))next("mkdirat"))(at, path, mode));
 }
 
 int mkfifo(const char *path, mode_t mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,53 @@ def test_without_its_folder_it_fails(tmp_path: Path) -> None:
         NewFiles(tmp_path, 0o600).write(b"x")
 
 
+def test_a_folder_that_is_back_is_found(new_files: NewFiles, tmp_path: Path) -> None:
+    """Whoever removes the folder and makes it anew need not restart the server."""
+    folder = tmp_path / PRIVATE_FOLDER / "new"
+    new_files.write(b"")[0].close()
+    shutil.rmtree(folder)
+    with pytest.raises(StoreUnavailable):
+        new_files.write(b"lost")
+    folder.mkdir()
+    new_files.write(b"found")[0].close()
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"found"]
+
+
+def test_after_the_end_nothing_is_open(tmp_path: Path) -> None:
+    """A file system that was written to can be unmounted."""
+    before = set(os.listdir("/proc/self/fd"))
+    new_files = NewFiles(tmp_path, 0o600)
+    new_files.make()
+    new_files.write(b"")[0].close()
+    assert len(os.listdir("/proc/self/fd")) == len(before) + 1
+    new_files.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_link_in_place_of_the_folder_is_not_followed(new_files: NewFiles, tmp_path: Path) -> None:
+    """A29: what is written stays in the folder that was there, or fails; nothing goes elsewhere."""
+    elsewhere = tmp_path / "elsewhere" / "new"
+    elsewhere.mkdir(parents=True)
+    new_files.write(b"")[0].close()
+    (tmp_path / PRIVATE_FOLDER).rename(tmp_path / "moved")
+    (tmp_path / PRIVATE_FOLDER).symlink_to(elsewhere.parent)
+    new_files.write(b"stays")[0].close()
+    assert {path.read_bytes() for path in (tmp_path / "moved" / "new").iterdir()} == {b"", b"stays"}
+    with pytest.raises(StoreUnavailable):
+        NewFiles(tmp_path, 0o600).write(b"fails")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_file_takes_the_place_of_another(new_files: NewFiles, tmp_path: Path) -> None:
+    """Replacing leaves one file, the new one, under the name."""
+    (tmp_path / "name").write_bytes(b"old")
+    file, place = new_files.write(b"new")
+    with file:
+        new_files.replace(place, str(tmp_path / "name"))
+    assert (tmp_path / "name").read_bytes() == b"new"
+    assert private(tmp_path) == set()
+
+
 def test_what_a_crash_left_is_removed(new_files: NewFiles, tmp_path: Path) -> None:
     """What is older than the given time goes, what is newer stays."""
     old, place = new_files.write(b"old")
@@ -74,8 +122,8 @@ def test_what_a_crash_left_is_removed(new_files: NewFiles, tmp_path: Path) -> No
     old.close()
     new.close()
     long_ago = time.time() - 1000
-    os.utime(place, (long_ago, long_ago))
-    assert new_files.remove_older(long_ago + 1) == [os.path.basename(place)]
+    os.utime(tmp_path / PRIVATE_FOLDER / "new" / place, (long_ago, long_ago))
+    assert new_files.remove_older(long_ago + 1) == [place]
     assert len(private(tmp_path)) == 1
 
 

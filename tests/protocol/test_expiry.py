@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tusd_py.protocol.expiry import renew_expiry
+from tusd_py.protocol.expiry import expiry_of
 from tusd_py.protocol.model import Final, Kind, Limits, Partial, Upload, UploadId, Whole
 
 NOW = 1_000_000.0
@@ -12,45 +12,43 @@ AN_HOUR = Limits(expire_after_s=3600.0)
 FINAL = Final(parts=(UploadId("p"),))
 
 
-def upload(kind: Kind, offset: int, length: int | None) -> Upload:
-    """Return an upload that was to expire at another time."""
-    return Upload(id=UploadId("x"), length=length, offset=offset, kind=kind, expires_at=5.0)
-
-
 @pytest.mark.parametrize(
-    ("kind", "offset", "length", "expires_at"),
+    ("kind", "complete", "expires_at"),
     [
-        # realistic
-        (Whole(), 3, 10, NOW + 3600),
-        (Whole(), 10, 10, None),
-        (Partial(), 3, 10, NOW + 3600),
-        (Partial(), 10, 10, NOW + 3600),  # nobody else would remove it
-        (FINAL, 0, 10, NOW + 3600),
-        (FINAL, 10, 10, None),
-        # synthetic
-        (Whole(), 3, None, NOW + 3600),
-        (Whole(), 0, 0, None),
-        (FINAL, 0, None, NOW + 3600),
-        (Partial(), 0, 0, NOW + 3600),
+        (Whole(), False, NOW + 3600),
+        (Whole(), True, None),
+        (Partial(), False, NOW + 3600),
+        (Partial(), True, NOW + 3600),  # nobody else would remove it
+        (FINAL, False, NOW + 3600),
+        (FINAL, True, None),
     ],
 )
+@pytest.mark.parametrize("earlier", [None, 5.0])
 def test_the_time_slides_until_the_upload_is_complete(
-    kind: Kind, offset: int, length: int | None, expires_at: float | None
+    kind: Kind, earlier: float | None, expires_at: float | None, *, complete: bool
 ) -> None:
     """What is unfinished, or a part, expires a while from now; what is complete never does."""
-    renewed = renew_expiry(upload(kind, offset, length), AN_HOUR, NOW)
-    assert renewed.expires_at == expires_at
-    assert (renewed.offset, renewed.length, renewed.kind) == (offset, length, kind)
+    assert expiry_of(kind, AN_HOUR, NOW, complete=complete, earlier=earlier) == expires_at
 
 
 @pytest.mark.parametrize("kind", [Whole(), Partial(), FINAL])
 def test_nothing_expires_without_a_time(kind: Kind) -> None:
     """Without the setting nothing expires, not even what was to expire before."""
-    assert renew_expiry(upload(kind, 0, 10), Limits(), NOW).expires_at is None
+    assert expiry_of(kind, Limits(), NOW, complete=False, earlier=5.0) is None
 
 
 def test_the_end_is_included() -> None:
     """At the very time it is told, an upload has expired; a moment before it has not."""
-    renewed = renew_expiry(upload(Whole(), 0, 10), AN_HOUR, NOW)
+    expires_at = expiry_of(Whole(), AN_HOUR, NOW, complete=False)
+    renewed = Upload(id=UploadId("x"), length=10, expires_at=expires_at)
     assert not renewed.expired(NOW + 3599.999)
     assert renewed.expired(NOW + 3600)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "expires_at"),
+    [(NOW + 3598, NOW + 3598), (NOW + 3596, NOW + 3600), (NOW + 3601, NOW + 3600)],
+)
+def test_a_time_that_hardly_differs_stays(earlier: float, expires_at: float) -> None:
+    """To write a record for a later end is only worth it if it is noticeably later."""
+    assert expiry_of(Whole(), AN_HOUR, NOW, complete=False, earlier=earlier) == expires_at

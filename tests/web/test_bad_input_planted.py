@@ -122,12 +122,9 @@ def test_an_upload_without_its_bytes_can_be_removed(server: Server, damage: str)
     assert not list(server.upload_dir.glob(f"{upload.file.name}*"))
 
 
-@pytest.mark.parametrize("what", ["uploads", "uploads/.tusd_py/new"])
-def test_a_directory_that_became_a_link_is_not_followed(
-    server: Server, incomplete: Target, what: str
-) -> None:
+def test_a_directory_that_became_a_link_is_not_followed(server: Server, incomplete: Target) -> None:
     """A29: whoever swaps a directory for a link leads no byte elsewhere, not even to a twin."""
-    place = server.upload_dir.parent / what
+    place = server.upload_dir
     twin = place.with_name("twin")
     place.rename(twin)
     place.symlink_to(twin)
@@ -135,15 +132,33 @@ def test_a_directory_that_became_a_link_is_not_followed(
     try:
         assert incomplete.create(("Upload-Length", "5")).status == 503
         assert incomplete.create(TYPE, ("Upload-Length", "3"), body=STORED).status == 503
-        if what == "uploads":
-            assert incomplete.patch(body=MISSING).status == 503
-            assert incomplete.inspect().status == 423
-            assert incomplete.send(request("GET", incomplete.path), "GET").status == 503
-            assert incomplete.send(request("DELETE", incomplete.path, V)).status == 503
+        assert incomplete.patch(body=MISSING).status == 503
+        assert incomplete.inspect().status == 423
+        assert incomplete.send(request("GET", incomplete.path), "GET").status == 503
+        assert incomplete.send(request("DELETE", incomplete.path, V)).status == 503
         assert sorted(path.name for path in twin.iterdir()) == before
     finally:
         place.unlink()
         twin.rename(place)
     assert incomplete.patch(body=MISSING).status == 204
+    assert incomplete.file.read_bytes() == STORED + MISSING
+    incomplete.delete()
+
+
+def test_new_files_do_not_follow_a_link_in_place_of_their_folder(
+    server: Server, incomplete: Target, tmp_path: Path
+) -> None:
+    """A29: they go on to be written where they were, which is still the same file system."""
+    place = server.upload_dir / ".tusd_py/new"
+    moved = place.with_name("moved")
+    place.rename(moved)
+    place.symlink_to(tmp_path)
+    try:
+        assert incomplete.create(TYPE, ("Upload-Length", "3"), body=STORED).status == 201
+        assert incomplete.patch(body=MISSING).status == 204
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        place.unlink()
+        moved.rename(place)
     assert incomplete.file.read_bytes() == STORED + MISSING
     incomplete.delete()

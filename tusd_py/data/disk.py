@@ -98,7 +98,7 @@ class DiskData:
         self._sharing = replace(self._sharing, remote=not local)
 
     async def close(self) -> None:
-        """Nothing is held between requests."""
+        self._new.close()
 
     async def check(self) -> None:
         await self._run.long(self._check)
@@ -107,7 +107,7 @@ class DiskData:
         file, place = self._new.write(bytes(CHECK_BYTES))
         file.close()
         with mapped_os_errors():
-            os.unlink(place)
+            self._new.remove(place)
 
     def place(self, upload_id: UploadId, path: str | None = None) -> Mapping[str, str]:
         beside = f"{self._directory}/{upload_id}"

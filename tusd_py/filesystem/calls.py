@@ -13,6 +13,7 @@ from typing import Self
 from ..protocol.errors import InsufficientStorage, StoreUnavailable
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MOST_VECTORS = 512  # below every IOV_MAX
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -114,13 +115,35 @@ def create_file(path: str | Path, mode: int) -> OpenFile:
         FileExistsError: there is something of that name, if only a link that leads nowhere.
         OSError: a folder on the way is a symbolic link by now; nothing was made.
     """
-    file = OpenFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    file = OpenFile(os.open(path, _NEW, mode))
     try:
         _check_folder(file, path)
     except OSError:
         os.unlink(path)
         raise
     return file
+
+
+def open_folder(path: str | Path) -> OpenFile:
+    """Open a directory, to reach what is in it whatever becomes of the way to it.
+
+    Raises:
+        OSError: also if it, or a folder on the way, is a symbolic link by now.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = OpenFile(os.open(path, flags))
+    _check_folder(folder, path)
+    return folder
+
+
+def create_in(folder: OpenFile, name: str, mode: int) -> OpenFile:
+    """Make a new file for reading and writing in an open directory.
+
+    Raises:
+        FileExistsError: there is something of that name, if only a link that leads nowhere.
+        OSError
+    """
+    return OpenFile(os.open(name, _NEW, mode, dir_fd=folder.fd))
 
 
 def _check_folder(file: OpenFile, path: str | Path) -> None:

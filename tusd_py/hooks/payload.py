@@ -7,7 +7,6 @@ and ``Limits``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,10 +14,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..interfaces import HookEvent, HookReply, HookType, RequestInfo, ResponseChange, UploadLimits
+from ..protocol.compact_json import dump_json
 from ..protocol.model import LARGEST_SIZE, Final, Partial, Upload
 from ..protocol.quota import NO_QUOTA, Quota
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class HookError(Exception):
@@ -38,7 +36,7 @@ def format_payload(event: HookEvent) -> str:
         "Operation": event.operation,
         "Cause": event.cause,
     }
-    return _encode({"Type": event.type, "Event": fields})
+    return dump_json({"Type": event.type, "Event": fields}).decode()
 
 
 def _upload(upload: Upload, *, is_new: bool) -> Mapping[str, Any]:

@@ -100,7 +100,7 @@ class RecordDirectory(RecordFiles):
             else:
                 self._unsynced.discard(upload.id)
             with mapped_os_errors():
-                os.rename(place, self._path(upload.id))
+                self._new.replace(place, self._path(upload.id))
 
         on_disk = durable or self._stays(locked.upload.checkpoint)
         new = self._write_new(content, rename, durable=on_disk)

@@ -62,6 +62,7 @@ class FileOffsets:
 
     async def close(self) -> None:
         await self._bell.close()
+        self.records.close()
 
     async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         return await self.run.reading(self.records.get, upload_id, damaged=damaged)

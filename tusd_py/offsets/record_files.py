@@ -67,6 +67,10 @@ class RecordFiles:
         with mapped_os_errors():  # a process that was killed may have left that to be done
             sync_directory(self._directory)
 
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._new.close()
+
     def format(self, upload: Upload, *, exact: bool = False, fence: int | None = None) -> bytes:
         """Return the record that says `upload`, and nothing of bytes behind it if `exact`."""
         exact_at = upload.offset if exact else None

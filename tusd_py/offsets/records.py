@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..protocol.compact_json import dump_json
 from ..protocol.errors import InvalidMetadata, UploadDamaged
 from ..protocol.metadata import NO_METADATA, Metadata, format_metadata
 from ..protocol.model import (
@@ -28,8 +29,6 @@ from ..protocol.quota import Quota
 
 OUR_KEY = "TusdPy"
 VERSION = 1
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 # What parsing runs into when a file is not what it should be.
 _NONSENSE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidMetadata)
@@ -115,7 +114,7 @@ def format_record(record: Record) -> bytes:
             **{key: value for key, value in rare.items() if value is not None},
         },
     }
-    return _encode(fields).encode()
+    return dump_json(fields)
 
 
 @lru_cache(maxsize=256)  # a PATCH mostly finds the record as the one before it left it

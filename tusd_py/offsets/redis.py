@@ -112,6 +112,8 @@ class RedisOffsets:
         await self._keeper.close()
         await self._wakes.close()
         await self._link.close()
+        if self._copies is not None:
+            self._copies.close()
 
     # --- records
 
@@ -322,7 +324,7 @@ class RedisOffsets:
             if seized == "1":
                 await self._succeed(claim)
             return
-        await self._verify(claim, stored, history, self._copies)
+        await self._mend(claim, stored, history, self._copies)
 
     async def _succeed(self, claim: RedisClaim) -> None:
         """See to what a holder that vanished may have left half done."""
@@ -330,9 +332,7 @@ class RedisOffsets:
         if claim.upload.finished and self._copies is not None:  # the end, without its copy
             await claim.write_copy(durable=self._copies.promises_finished)
 
-    async def _verify(
-        self, claim: RedisClaim, stored: Stored, history: str, copies: Copies
-    ) -> None:
+    async def _mend(self, claim: RedisClaim, stored: Stored, history: str, copies: Copies) -> None:
         """Set the record right: Redis may have gone back, or bytes be lost."""
         found = await self._repair.compare(stored, copies, claim.fence - 1)
         if found is None:

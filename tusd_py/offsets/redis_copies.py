@@ -107,7 +107,7 @@ class Copies(RecordFiles):
             if content != present or durable:  # it may have been written in a hurry
                 stays = present is not None and self._stays(_checkpoint_in(present))
                 with mapped_os_errors():
-                    rename = partial(os.rename, dst=path)
+                    rename = partial(self._new.replace, path=path)
                     self._write_new(content, rename, durable=durable or stays).close()
             if durable:
                 with mapped_os_errors():

@@ -24,7 +24,7 @@ from .errors import (
     UploadNotFound,
     UploadSizeExceeded,
 )
-from .expiry import renew_expiry
+from .expiry import expiry_of
 from .model import CONCATENATION_UNFINISHED, Capabilities, Final, Limits, Partial, Upload, UploadId
 
 
@@ -69,12 +69,13 @@ def plan_create(  # noqa: PLR0913 - what the server adds to what the client says
         metadata=create.metadata,
         kind=create.kind,
         created_at=now,
+        expires_at=expiry_of(create.kind, limits, now, complete=create.length == 0),
         owner=owner,
         storage=storage or {},
     )
     if create.body is not None:
         _check_body_fits(upload, create.body.length, limits)
-    return renew_expiry(upload, limits, now)
+    return upload
 
 
 def check_size(upload: Upload, body_length: int | None, limits: Limits) -> None:
@@ -118,8 +119,9 @@ def plan_final(
     limits = limits.capped(final.max_size)
     if known > limits.size_ceiling:
         raise MaxSizeExceeded(limits.size_ceiling)
-    unknown = any(part.length is None for part in parts)
-    return renew_expiry(replace(final, length=None if unknown else known), limits, now)
+    length = None if any(part.length is None for part in parts) else known
+    expires_at = expiry_of(final.kind, limits, now, complete=length == 0)
+    return replace(final, length=length, expires_at=expires_at)
 
 
 def plan_join(final: Upload, parts: Sequence[Upload], *, limits: Limits) -> int | None:
@@ -163,11 +165,12 @@ def settle_append(
     plan: AppendPlan, stored: int, *, synced: int = 0, limits: Limits, now: float
 ) -> Upload:
     """Return the record after bytes up to `stored` have been kept, those to `synced` on disk."""
-    grew = stored > plan.upload.offset
-    upload = replace(plan.upload, offset=stored, checkpoint=synced)
-    completes = upload.complete and not upload.finished
+    upload, expires_at = plan.upload, plan.upload.expires_at
+    complete = stored == upload.length
     # A PATCH without a byte must not keep an upload alive for ever (slow-drip attacks).
-    return renew_expiry(upload, limits, now) if grew or completes else upload
+    if stored > upload.offset or (complete and not upload.finished):
+        expires_at = expiry_of(upload.kind, limits, now, complete=complete, earlier=expires_at)
+    return replace(upload, offset=stored, checkpoint=synced, expires_at=expires_at)
 
 
 def settle_whole(  # noqa: PLR0913 - all that can be known from the start
@@ -188,10 +191,14 @@ def settle_whole(  # noqa: PLR0913 - all that can be known from the start
         synced: whether the bytes will be on disk when the record is.
     """
     length = new.length or 0
-    upload = replace(
-        new, offset=length, checkpoint=length if synced else 0, digests=digests, finished=finished
+    return replace(
+        new,
+        offset=length,
+        checkpoint=length if synced else 0,
+        digests=digests,
+        finished=finished,
+        expires_at=expiry_of(new.kind, limits, now, complete=True, earlier=new.expires_at),
     )
-    return renew_expiry(upload, limits, now)
 
 
 def plan_inspect(upload: Upload, *, now: float) -> Upload:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import logging.handlers
 import math
@@ -20,6 +19,8 @@ from typing import Any, Literal, NamedTuple
 
 import structlog
 
+from ..protocol.compact_json import dump_json
+
 # A reader of the log that stops reading must not stop the server: beyond this, lines are dropped.
 QUEUE_LINES = 10_000
 
@@ -35,7 +36,6 @@ _MOST_AT_ONCE = 500
 _OURS = "tusd_py"
 
 _LEVELS = {number: logging.getLevelName(number).lower() for number in range(10, 60, 10)}
-_encode = json.JSONEncoder().encode
 
 Fields = Mapping[str, str | int | float | bool | None]
 
@@ -196,7 +196,7 @@ def _rendering(*, as_text: bool) -> list[Any]:
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("event"),
-        structlog.processors.JSONRenderer(),
+        structlog.processors.JSONRenderer(separators=(",", ":")),
     ]
 
 
@@ -281,7 +281,7 @@ def _escape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
 
 def _json_event(event: _Event) -> str:
     fields = {"event": event.name, "level": _LEVELS[event.level], **event.fields}
-    return _encode({**fields, "timestamp": _iso(event.at)})
+    return dump_json({**fields, "timestamp": _iso(event.at)}).decode()
 
 
 class _TextEvents:

@@ -14,6 +14,8 @@ from ..protocol.model import UploadId
 # As tusd cuts it: what clients send must not fill the log.
 _REQUEST_ID_LENGTH = 36
 
+_ABOUT_AN_UPLOAD = (Created, Appended, Inspected)
+
 
 class Exchange:
     """What is known of a request by now.
@@ -44,7 +46,7 @@ class Exchange:
         """
         request_id = self._request.headers.get("X-Request-ID")
         upload_id, stored = self.upload_id, None
-        if isinstance(self.outcome, Created | Appended | Inspected):
+        if isinstance(self.outcome, _ABOUT_AN_UPLOAD):
             upload_id, stored = self.outcome.upload.id, self.outcome.upload.offset
         elif self.error is not None:
             stored = self.error.kept

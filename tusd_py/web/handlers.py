@@ -48,6 +48,9 @@ from .status import StatusPage
 
 _log = logging.getLogger(__name__)
 
+_ON_DOWNLOADS = {"Tus-Resumable": VERSION, "X-Content-Type-Options": "nosniff"}
+_ON_ALL_ELSE = {**_ON_DOWNLOADS, "Cache-Control": "no-store"}
+
 _CommandWithOutcome = Discover | Create | Inspect | Append | Terminate
 
 
@@ -172,17 +175,15 @@ class Handlers:
             headers=request.headers,
             body_length=_body_length(request),
             place=self.surroundings.place_of(request, collection_path),
-            status="status" in request.query,
+            status=bool(request.query_string) and "status" in request.query,
         )
 
     def _common_headers(self, request: web.Request) -> Mapping[str, str]:
-        headers = {"Tus-Resumable": VERSION, "X-Content-Type-Options": "nosniff"}
-        if request.method != hdrs.METH_GET:
-            headers["Cache-Control"] = "no-store"
-        if self.cors is not None:
-            preflight = request.method == hdrs.METH_OPTIONS
-            headers |= self.cors.headers_for(request.headers.get("Origin"), preflight=preflight)
-        return headers
+        headers = _ON_DOWNLOADS if request.method == hdrs.METH_GET else _ON_ALL_ELSE
+        if self.cors is None:
+            return headers
+        preflight = request.method == hdrs.METH_OPTIONS
+        return headers | self.cors.headers_for(request.headers.get("Origin"), preflight=preflight)
 
 
 async def defer_continue(request: web.Request) -> None:
