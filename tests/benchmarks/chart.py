@@ -13,7 +13,7 @@ from pygal.style import CleanStyle
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
 
 from .results import Results, rate  # noqa: E402
-from .servers import LIMIT, OURS, OURS_REDIS  # noqa: E402
+from .servers import BARE, LIMIT, OURS, OURS_REDIS  # noqa: E402
 
 _WORK = {"post": "small uploads", "patch": "one PATCH", "chunks": "PATCHes of 8 MiB"}
 
@@ -25,7 +25,7 @@ def points(results: Results) -> dict[str, list[float | None]]:
     """
     found: dict[str, list[float | None]] = {}
     for server, facts in results.servers.items():
-        if server in (LIMIT, OURS_REDIS, "ours-complete", "ours-ack"):
+        if server in (BARE, LIMIT, OURS_REDIS, "ours-complete", "ours-ack"):
             continue
         ratios = [results.ratio((work, server), (work, OURS), rate) for work in _WORK]
         found[facts["name"]] = [None if r is None else round(r.median, 2) for r in ratios]

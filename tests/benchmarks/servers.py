@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +28,7 @@ _START_S = 20.0
 _STOP_S = 10.0
 
 OURS, OURS_ALL_CORES, OURS_REDIS = "ours-none", "ours-none-auto", "ours-redis"
-LIMIT = "limit"
+LIMIT, BARE = "limit", "bare"
 
 
 class StartFailed(Exception):
@@ -83,6 +85,7 @@ def contestants(build_dir: Path) -> list[Contestant]:
         _node(build_dir / "node"),
         _tuspyserver(build_dir / "tuspyserver"),
         _rustus(),
+        _bare(),
         _limit(build_dir),
     ]
 
@@ -248,6 +251,20 @@ def _rustus() -> Contestant:
             )
         ),
         missing=None if found else "put rustus on the PATH, or name it in RUSTUS_BINARY",
+    )
+
+
+def _bare() -> Contestant:
+    script = FOLDER / "peers/bare_aiohttp.py"
+    return Contestant(
+        id=BARE,
+        name="aiohttp alone, writing two files",
+        version=importlib.metadata.version("aiohttp"),
+        durability=_NEVER,
+        processes="one per core",
+        start=_starter(
+            lambda directory, port: (sys.executable, str(script), str(directory), str(port))
+        ),
     )
 
 

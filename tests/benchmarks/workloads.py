@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .load import driving
 from .measure import file_system, usage
-from .servers import OURS, OURS_ALL_CORES, OURS_REDIS, Running
+from .servers import BARE, OURS, OURS_ALL_CORES, OURS_REDIS, Running
 
 MIB = 2**20
 GIB = 2**30
@@ -129,6 +129,8 @@ class Workload:
             return server in self.servers
         if server == OURS_REDIS:
             return False
+        if server == BARE:
+            return self.id == "post"
         return self.durable or server not in ("ours-complete", "ours-ack")
 
 
