@@ -6,7 +6,11 @@ import re
 import sys
 
 import pygal
+from pygal.etree import etree
 from pygal.style import CleanStyle
+
+# With lxml, which other tools of ours bring along, the attributes come in another order.
+etree.to_etree()
 
 # pygal leaves a finder for its plugins behind that has no find_spec, and every import after it
 # stumbles over that where warnings are errors.

@@ -195,7 +195,7 @@ class Driver:
             return (await self.uploads.create(command, body, _request(owner))).upload
 
         data = b"" if sent is None else sent.data
-        return await self._note("create", "", owner, post, length=length, data=data)
+        return await self._note("create", "", owner, post, length=length, data=data, parts=parts)
 
     async def append(
         self,

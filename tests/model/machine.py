@@ -221,7 +221,9 @@ class StoreMachine(RuleBasedStateMachine):
         """Several requests for one upload at the same time; some of them are cancelled."""
         name, entry = self._pick(which)
         self._run(self._race(name, entry, operations))
-        self._adopt(name)
+        swept = self._model.expired() if any(what == "stop" for what, *_ in operations) else []
+        for one in dict.fromkeys([name, *swept]):
+            self._adopt(one)
         self._model.join()
         self._compare(name)
 

@@ -138,8 +138,12 @@ class Model:
 
     def sweep(self) -> None:
         """Remove what has expired."""
-        for name in [name for name, entry in self.uploads.items() if self._expired(entry)]:
+        for name in self.expired():
             del self.uploads[name]
+
+    def expired(self) -> list[str]:
+        """Return the uploads that the next sweep removes."""
+        return [name for name, entry in self.uploads.items() if self._expired(entry)]
 
     def join(self) -> None:
         """Join the parts of final uploads, where all of them are complete."""

@@ -44,9 +44,10 @@ class NewFiles:
         self._places = (f"{prefix}-{n}" for n in itertools.count())
 
     def make(self) -> None:
-        """Make the folder that they are in."""
+        """Make the folder that they are in, and open it."""
         with mapped_os_errors():
             self._path.mkdir(parents=True, exist_ok=True)
+            self._open()
 
     def close(self) -> None:
         """Let go of the folder; it is opened again if need be."""
