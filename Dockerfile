@@ -1,10 +1,11 @@
-# The image serves uploads from /srv/uploads on port 8080, as an ordinary user.
+# The image serves uploads from /srv/uploads on port 8080, as an ordinary user. Its Python is built
+# with optimisations, and of a version that needs less time for a request than those before it.
 FROM node:22-slim AS pages
 WORKDIR /src
 COPY tusd_py/web/ui ./
 RUN npm ci --no-fund --no-audit && npm run build
 
-FROM python:3.11-slim AS build
+FROM python:3.14-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt requirements.lock ./
 RUN python -m venv /opt/tusd-py \
@@ -13,7 +14,7 @@ COPY tusd_py ./tusd_py
 COPY --from=pages /src/dist ./tusd_py/web/ui/dist
 RUN PIP_CONSTRAINT=constraints.txt /opt/tusd-py/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.11-slim
+FROM python:3.14-slim
 RUN useradd --uid 1000 --create-home --shell /usr/sbin/nologin tusd \
  && install -d -o tusd -g tusd /srv/uploads
 COPY --from=build /opt/tusd-py /opt/tusd-py

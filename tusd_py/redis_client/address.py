@@ -9,10 +9,11 @@ begin with ``sentinel_`` are for the connections to the Sentinels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -59,13 +60,13 @@ class RedisAddress:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        parts = urlsplit(url)
+        authority, parts = _split(url)
         self._scheme = parts.scheme
         if parts.scheme not in (*_PLAIN, *_SENTINEL, *_CLUSTER):
             raise ValueError(
                 "must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
             )
-        self._login, _, self._where = parts.netloc.rpartition("@")
+        self._login, _, self._where = authority.rpartition("@")
         self._path = parts.path
         self._options = dict(parse_qsl(parts.query))
         if parts.scheme in _PLAIN:
@@ -137,6 +138,16 @@ class RedisAddress:
             Redis.from_url(self._url)
         except (ValueError, TypeError, RedisError) as error:
             raise ValueError(f"is not a URL of Redis: {error}") from None
+
+
+def _split(url: str) -> tuple[str, SplitResult]:
+    """Return the authority of a URL, and the rest of it.
+
+    As a list of hosts it is none, and later Pythons refuse to split a URL with IPv6 in a list.
+    """
+    scheme, separator, behind = url.partition("://")
+    authority = re.split("[/?#]", behind, maxsplit=1)[0]
+    return authority, urlsplit(f"{scheme}{separator}{behind.removeprefix(authority)}")
 
 
 def _host_and_port(text: str, default: int) -> tuple[str, int]:
