@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,27 @@ def test_two_processes_never_share_a_place(tmp_path: Path) -> None:
             file.close()
             places.add(place)
     assert len(places) == 9
+
+
+def test_threads_never_share_a_place(new_files: NewFiles, tmp_path: Path) -> None:
+    """Work for the disk is done by several threads, whenever they get the interpreter."""
+
+    def write_many(_: int) -> list[str]:
+        places = []
+        for _ in range(300):
+            file, place = new_files.write(b"")
+            file.close()
+            places.append(place)
+        return places
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            places = list(itertools.chain.from_iterable(threads.map(write_many, range(8))))
+    finally:
+        sys.setswitchinterval(before)
+    assert len(set(places)) == len(private(tmp_path)) == 8 * 300
 
 
 def test_without_its_folder_it_fails(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ class NewFiles:
         self._path = directory / PRIVATE_FOLDER / "new"
         self._mode = mode
         self._opened: _Opened | None = None
-        prefix = secrets.token_hex(8)
-        self._places = (f"{prefix}-{n}" for n in itertools.count())
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count()  # threads may share it, unlike a generator
 
     def make(self) -> None:
         """Make the folder that they are in, and open it."""
@@ -59,7 +59,7 @@ class NewFiles:
         Raises:
             InsufficientStorage, StoreUnavailable: there is no such file.
         """
-        place = next(self._places)
+        place = f"{self._prefix}-{next(self._numbers)}"
         with mapped_os_errors():
             file = self._create(place)
             try:

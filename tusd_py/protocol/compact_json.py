@@ -13,8 +13,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 def dump_json(value: Any) -> bytes:
     """Return a value as JSON.
 
-    Nearly all that is written is plain, and takes the way that is ten times as fast. What is not
-    ASCII is escaped, so that it does nothing to a terminal.
+    Nearly all that is written is plain, and takes the faster way. What is not ASCII is escaped, so
+    that it does nothing to a terminal.
 
     Raises:
         TypeError: there is something in it that JSON does not have.
