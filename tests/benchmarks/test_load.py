@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from .load import LoadError, compile_program, driving, has_compiler
-from .servers import LIMIT, OURS, Contestant, Running, contestants
-from .workloads import Rig, Scale, checksum_of, make_pattern
+from .servers import BARE, LIMIT, OURS, Contestant, Running, contestants
+from .workloads import WORKLOADS, Rig, Scale, checksum_of, make_pattern
 
 pytestmark = pytest.mark.skipif(
     not has_compiler(), reason="needs Linux and a C compiler: apt-get install gcc libc6-dev"
@@ -63,6 +63,18 @@ def test_small_uploads(rig: Rig, server: Running, tmp_path: Path) -> None:
     assert len(bodies) == run["requests"]
     assert set(bodies) == {rig.pattern.read_bytes()[:1000]}
     assert run["bytes"] == len(bodies) * 1000
+
+
+def test_aiohttp_alone_stores_small_uploads(
+    rig: Rig, servers: dict[str, Contestant], tmp_path: Path
+) -> None:
+    """The floor under them writes two files for each, and takes part in nothing else."""
+    with servers[BARE].start(tmp_path / "uploads") as running:
+        run = rig.drive(running, "post", connections=3, seconds=0.1, size=1000)
+    bodies = stored(tmp_path)
+    assert len(bodies) == run["requests"] == len(list(tmp_path.glob("uploads/*.info")))
+    assert set(bodies) == {rig.pattern.read_bytes()[:1000]}
+    assert [one.id for one in WORKLOADS if one.takes(BARE)] == ["post"]
 
 
 @pytest.mark.parametrize("chunk", [0, CHUNK, 50_000])
