@@ -117,6 +117,30 @@ async def test_a_saved_record_is_seen_at_once(offsets: OffsetsHarness) -> None:
         assert claim.upload == saved
 
 
+async def test_a_mark_stays_until_the_next_save(offsets: OffsetsHarness) -> None:
+    """That bytes behind the offset do not count is known to later claims, too."""
+    await add(offsets)
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as claim:
+        assert not claim.exact
+        await claim.save(claim.upload, exact=True)
+        assert claim.exact
+    for offset in (3, 5):  # each of these bodies was verified
+        async with offsets.store.claim(ID, timeout_s=SOON_S) as claim:
+            assert claim.exact
+            await offsets.make(replace(claim.upload, offset=offset))
+            await claim.save(replace(claim.upload, offset=offset), exact=True, release=True)
+        assert (await offsets.store.get(ID)).offset == offset
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as claim:
+        await claim.save(claim.upload)
+        assert not claim.exact
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as claim:
+        assert not claim.exact
+        await claim.remove()
+    await add(offsets)
+    async with offsets.store.claim(ID, timeout_s=SOON_S) as claim:
+        assert not claim.exact
+
+
 @pytest.mark.parametrize("durable", [False, True])
 async def test_saving_twice_is_saving_once(offsets: OffsetsHarness, *, durable: bool) -> None:
     """`save` is idempotent: the same record may be saved again after an ambiguous answer."""

@@ -46,6 +46,33 @@ def test_all_is_stored_and_hashed_in_order(size: int, threads: int) -> None:
     assert digest.digest() == hashlib.sha256(b"firstly" + content).digest()
 
 
+def test_a_socket_that_is_empty_for_a_moment_ends_nothing() -> None:
+    """While a piece is being hashed more of the body comes: it is taken in the same go."""
+
+    class Flowing(Lying):
+        def read_into(self, buffer: memoryview) -> int:
+            if self.taken == 700_000 and not hashed.is_set():
+                return 0  # all that has come by now
+            return super().read_into(buffer)
+
+    class Digest:
+        def __init__(self) -> None:
+            self.sha256 = hashlib.sha256()
+
+        def update(self, data: bytes | bytearray | memoryview, /) -> None:
+            self.sha256.update(data)
+            hashed.set()
+
+        def digest(self) -> bytes:
+            return self.sha256.digest()
+
+    hashed = threading.Event()
+    content, file, digest = os.urandom(3 * MIB), File(), Digest()
+    Pipeline(file.store, digest, (), Flowing(content, step=350_000)).run()
+    assert bytes(file.content) == content
+    assert digest.digest() == hashlib.sha256(content).digest()
+
+
 def test_one_hashes_while_the_other_stores() -> None:
     """The hash of a piece waits for the storing of the next one, and does not do so in vain."""
     stored_more = threading.Event()

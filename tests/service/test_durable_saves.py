@@ -11,6 +11,7 @@ import pytest
 from tusd_py.interfaces import Durability
 from tusd_py.offsets.memory import MemoryClaim, MemoryOffsets
 from tusd_py.protocol.checksum import Checksum
+from tusd_py.protocol.errors import ChecksumMismatch
 from tusd_py.protocol.model import Upload, UploadId
 
 from .conftest import House
@@ -45,6 +46,25 @@ class NotedOffsets(MemoryOffsets):
             yield claim
 
 
+def sha1(content: bytes) -> Checksum:
+    """The checksum of a body."""
+    return Checksum("sha1", hashlib.sha1(content, usedforsecurity=False).digest())
+
+
+async def test_a_verified_body_is_saved_once() -> None:
+    """From the second one on: the mark that nothing else counts is there already, and stays."""
+    offsets = NotedOffsets()
+    house = House(offsets=offsets)
+    upload = await house.append(await house.create(100), b"abc", checksum=sha1(b"abc"))
+    before = len(offsets.durable)
+    upload = await house.append(upload, b"def", checksum=sha1(b"def"))
+    assert len(offsets.durable) == before + 1
+    with pytest.raises(ChecksumMismatch):
+        await house.append(upload, b"xyz", checksum=sha1(b"xyy"))
+    upload = await house.append(upload, b"ghi", checksum=sha1(b"ghi"))
+    assert (await house.record(upload)).offset == 9
+
+
 @pytest.mark.parametrize("verified", [False, True])
 @pytest.mark.parametrize(
     ("durability", "middle", "end"),
@@ -63,8 +83,7 @@ async def test_the_last_save_is_as_durable_as_promised(
     upload = await house.create(6)
 
     for content, durable in ((b"abc", middle), (b"def", end)):
-        sha1 = hashlib.sha1(content, usedforsecurity=False).digest()
-        checksum = Checksum("sha1", sha1) if verified else None
+        checksum = sha1(content) if verified else None
         upload = await house.append(upload, content, checksum=checksum)
         assert offsets.durable[-1] is durable
 

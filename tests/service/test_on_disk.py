@@ -243,6 +243,31 @@ async def test_unverified_bytes_do_not_survive_the_process(tmp_path: Path, held:
     await house.offsets.close()
 
 
+async def test_bytes_behind_verified_ones_survive_the_process(
+    tmp_path: Path, held: HeldWork
+) -> None:
+    """Without a checksum they count while they come, also if the body before had one.
+
+    What lies behind that one was verified by nobody: it is gone before anything counts.
+    """
+    house = await on_disk(tmp_path, held)
+    upload = await house.append(await house.create(3 * WRITE_BYTES), b"abc", checksum=sha1(b"abc"))
+    with (tmp_path / upload.id).open("ab") as file:
+        file.write(b"unverified when a process died")
+    other = FileOffsets(tmp_path, held)
+    for chunks in ((), (b"x" * WRITE_BYTES, b"y" * WRITE_BYTES)):
+        body = ScriptedBody(*chunks, end=None)
+        task = asyncio.create_task(house.append(upload, body))
+        await body.wait_starved()
+        offset = (await other.get(upload.id)).offset
+        assert offset >= 3 + WRITE_BYTES if chunks else offset == 3
+        body.stop(BodyEnd.DISCONNECTED)
+        with pytest.raises(UnexpectedEOF):
+            await task
+        assert (tmp_path / upload.id).read_bytes() == b"abc" + b"".join(chunks)
+    await house.offsets.close()
+
+
 async def test_a_refused_finish_counts_verified_bytes(tmp_path: Path, held: HeldWork) -> None:
     """What was verified need not be sent again because pre-finish refused."""
     house = await on_disk(tmp_path, held)

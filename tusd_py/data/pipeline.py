@@ -63,7 +63,9 @@ class Pipeline:
                 self._store(first)
             wanted = min(len(buffer), max(self._left // 2, _LEAST_BYTES))
             count = self._store_piece(buffer[:wanted])
-            self._over = count < wanted
+            self._over = not (count and self._left)
+            if not (count or first):
+                return ()
             self._hashing.acquire()  # before the other one can
         return (*first, buffer[:count])
 

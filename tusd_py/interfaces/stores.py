@@ -42,6 +42,13 @@ class Claim(Protocol):
         They must be seized (see `DataStore`), and their new place saved, before others are stored.
         """
 
+    @property
+    def exact(self) -> bool:
+        """Whether bytes behind `upload.offset` do not count, as the last `save` said.
+
+        Whoever stores bytes that count while they come cuts the others off, and saves that.
+        """
+
     def on_wanted(self, leave: Callable[[], None]) -> None:
         """Have `leave` called, once and from the event loop, when the holder should go.
 
@@ -58,8 +65,9 @@ class Claim(Protocol):
         Args:
             upload: what to save; its `offset` must be stored by the data store already.
             durable: return only when the record would survive a power cut.
-            exact: until the next save, bytes behind `upload.offset` do not count, even if this
-                process dies: they are a checksummed body that nobody has verified.
+            exact: until the next save, of this claim or another one, bytes behind
+                `upload.offset` do not count, even if this process dies: they are a checksummed
+                body that nobody has verified.
             release: nothing will be saved after, so the claim may be given back with it.
 
         Idempotent after an ambiguous answer.

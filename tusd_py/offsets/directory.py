@@ -30,11 +30,12 @@ from .records import Record
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """The record, and the open file whose lock is the claim."""
+    """The record, and the open file whose lock is the claim; `exact` is as for `Claim`."""
 
     file: OpenFile
     upload: Upload
     content: bytes
+    exact: bool = False
 
 
 class RecordDirectory(RecordFiles):
@@ -80,9 +81,9 @@ class RecordDirectory(RecordFiles):
                 # If not, it was replaced or removed between open and lock: look again.
                 if self._is_current(upload_id, file):
                     content = content_of(file)
-                    upload = self._understand(upload_id, content, damaged=damaged).upload
+                    record = self._understand(upload_id, content, damaged=damaged)
                     closing.pop_all()
-                    return Locked(file, upload, content)
+                    return Locked(file, record.upload, content, record.exact_at is not None)
 
     def replace(self, locked: Locked, upload: Upload, content: bytes, *, durable: bool) -> Locked:
         """Make `upload`, whose record is `content`, what `locked` holds, and hold the new one.

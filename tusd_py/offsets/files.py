@@ -173,6 +173,7 @@ class FileClaim:
         self._take = take
         self._held: Locked | None = None
         self._removed = False
+        self.exact = False
 
     async def __aenter__(self) -> Self:
         """Wait for the turn in this process, then for the lock."""
@@ -222,6 +223,7 @@ class FileClaim:
             await self._run(self._replace, upload, content, durable=False)
         else:  # only the offset, which the size of the data file tells
             self._held = replace(self._locked, upload=upload)
+        self.exact = exact
 
     async def remove(self) -> None:
         await self._run.long(self._records.remove, self._locked)
@@ -234,6 +236,7 @@ class FileClaim:
     def try_lock(self, *, damaged: bool) -> bool:
         """Take the lock, if nobody else has it (blocks)."""
         self._held = self._records.try_lock(self._upload_id, damaged=damaged)
+        self.exact = self._held is not None and self._held.exact
         return self._held is not None
 
     def _replace(self, upload: Upload, content: bytes, *, durable: bool) -> None:

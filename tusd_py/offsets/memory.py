@@ -16,6 +16,7 @@ class MemoryOffsets:
 
     def __init__(self) -> None:
         self._uploads: dict[UploadId, Upload] = {}
+        self._exact: set[UploadId] = set()
         self._turns = Turns()
 
     async def open(self) -> None:
@@ -33,7 +34,7 @@ class MemoryOffsets:
             if upload.id in self._uploads:
                 raise UploadExists
             self._uploads[upload.id] = upload
-            yield MemoryClaim(self._uploads, upload, turn)
+            yield MemoryClaim(self._uploads, self._exact, upload, turn)
 
     async def get(self, upload_id: UploadId, *, damaged: bool = False) -> Upload:
         try:
@@ -47,7 +48,7 @@ class MemoryOffsets:
     ) -> AsyncIterator[MemoryClaim]:
         await self.get(upload_id)  # do not disturb anybody for an upload that is not there
         async with self._turns.take(upload_id, timeout_s=timeout_s) as turn:
-            yield MemoryClaim(self._uploads, await self.get(upload_id), turn)
+            yield MemoryClaim(self._uploads, self._exact, await self.get(upload_id), turn)
 
     async def uploads(self, after: str = "") -> AsyncGenerator[Listed, None]:
         for upload_id in sorted(self._uploads):
@@ -76,10 +77,18 @@ class MemoryClaim:
     fence = 0
     seized = False
 
-    def __init__(self, uploads: dict[UploadId, Upload], upload: Upload, turn: Turn) -> None:
+    def __init__(
+        self, uploads: dict[UploadId, Upload], exact: set[UploadId], upload: Upload, turn: Turn
+    ) -> None:
         self._uploads = uploads
+        self._exact = exact
         self._turn = turn
         self.upload = upload
+
+    @property
+    def exact(self) -> bool:
+        """See `Claim.exact`."""
+        return self.upload.id in self._exact
 
     def on_wanted(self, leave: Callable[[], None]) -> None:
         self._turn.on_wanted(leave)
@@ -90,7 +99,9 @@ class MemoryClaim:
         if upload.id not in self._uploads:
             raise ClaimLost
         self._uploads[upload.id] = self.upload = upload
+        (self._exact.add if exact else self._exact.discard)(upload.id)
 
     async def remove(self) -> None:
+        self._exact.discard(self.upload.id)
         if self._uploads.pop(self.upload.id, None) is None:
             raise ClaimLost

@@ -320,7 +320,7 @@ class RedisOffsets:
         self._keeper.keep(claim)
         if self._copies is None or (same == "1" and not is_of_earlier_boot(stored, self._copies)):
             if claim.fence % _FENCES_PER_COPY == 0:
-                await claim.write_copy(exact=stored.exact)
+                await claim.write_copy()
             if seized == "1":
                 await self._succeed(claim)
             return
@@ -329,8 +329,9 @@ class RedisOffsets:
     async def _succeed(self, claim: RedisClaim) -> None:
         """See to what a holder that vanished may have left half done."""
         await self._repair.check_bytes(claim.upload)  # a termination
-        if claim.upload.finished and self._copies is not None:  # the end, without its copy
-            await claim.write_copy(durable=self._copies.promises_finished)
+        if self._copies is not None:  # what was saved last may have no copy yet
+            durable = claim.upload.finished and self._copies.promises_finished
+            await claim.write_copy(durable=durable)
 
     async def _mend(self, claim: RedisClaim, stored: Stored, history: str, copies: Copies) -> None:
         """Set the record right: Redis may have gone back, or bytes be lost."""
@@ -355,7 +356,7 @@ class RedisOffsets:
         )
         claim.check(answer)
         claim.granted(upload, record, fence=fence, seized=claim.seized, exact=exact)
-        await claim.write_copy(exact=exact, durable=upload.finished and copies.promises_finished)
+        await claim.write_copy(durable=upload.finished and copies.promises_finished)
 
     # --- what crashes have left
 

@@ -76,6 +76,7 @@ class RedisClaim:
     Attributes:
         holder: names this claim among all there ever are.
         fence: grows with each claim on the upload.
+        exact: as for `Claim`; if so, the copy says the same.
         seized: whether the last holder never gave the upload back, so that it may still write
             to its bytes. They must be given another place first; saving that ends it.
         maybe_held: whether Redis may think that we have it.
@@ -88,6 +89,7 @@ class RedisClaim:
         self.upload_id = upload_id
         self.holder = shared.new_holder()
         self.fence = 0
+        self.exact = False
         self.seized = False
         self.maybe_held = False
         self.unwanted = False
@@ -97,7 +99,6 @@ class RedisClaim:
         self._turn = turn
         self._upload: Upload | None = None
         self._record = ""  # as it is in Redis
-        self._exact = False  # what the copy says
         self._seq = 0
         self._ended = False
 
@@ -112,7 +113,7 @@ class RedisClaim:
     ) -> None:
         """Note what came with the claim."""
         self._upload = upload
-        self._exact = exact
+        self.exact = exact
         self._record = record
         self.fence = fence
         # The bytes of a finished upload are never written to, whoever wakes up late.
@@ -135,7 +136,11 @@ class RedisClaim:
         """
         if self._ended:
             raise ClaimLost
-        before = self.upload
+        before, was_exact = self.upload, self.exact
+        told = not (exact or was_exact) and _differs_by_offset(upload, before)
+        if exact and not was_exact:
+            # First the copy: what Redis says of it has to be so, whatever comes in between.
+            told = await self._mark_copy(upload)
         release = release and not (durable and self._shared.copies is not None)
         record = format_stored(upload, self._shared.copies, exact=exact)
         moved = self.seized and upload.storage != before.storage
@@ -160,10 +165,18 @@ class RedisClaim:
             self._ended, self.maybe_held = True, False
         elif answer[1] == "1":
             self._turn.ask_to_leave()
-        if durable or exact or self._exact or not _differs_by_offset(upload, before):
-            await self.write_copy(durable=durable, exact=exact)
+        self.exact = exact
+        if durable or not told:
+            await self.write_copy(durable=durable)
 
-    async def write_copy(self, *, durable: bool = False, exact: bool = False) -> None:
+    async def _mark_copy(self, upload: Upload) -> bool:
+        """Have the copy say that bytes behind the offset do not count; return whether it does."""
+        copies = self._shared.copies
+        return copies is not None and await self._shared.run(
+            copies.write_copy, upload, self.fence, exact=True, durable=False, replacing=True
+        )
+
+    async def write_copy(self, *, durable: bool = False) -> None:
         """Write the copy beside the data, if there is such a thing.
 
         Raises:
@@ -177,11 +190,10 @@ class RedisClaim:
             copies.write_copy,
             self.upload,
             self.fence,
-            exact=exact,
+            exact=self.exact,
             durable=durable,
             replacing=self._ended,
         )
-        self._exact = exact
         if not latest and not self._ended:
             self._fenced()
 

@@ -17,8 +17,7 @@ class Stored:
     Attributes:
         upload: with the offset that counts, unless the host was restarted.
         boot: the kernel run in which it was written; None when that does not matter.
-        exact: whether the copy may say that bytes behind the offset do not count: bytes that are
-            stored from now on do.
+        exact: whether the copy says that bytes behind the offset do not count.
     """
 
     upload: Upload

@@ -41,7 +41,7 @@ class Custody:
             UploadDamaged: they are missing indeed.
             InsufficientStorage, StoreUnavailable
         """
-        await claim.save(claim.upload)
+        await claim.save(claim.upload, exact=claim.exact)
         await self._seize(claim)
 
     async def _seize(self, claim: Claim) -> None:

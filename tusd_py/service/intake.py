@@ -137,7 +137,7 @@ class Intake:
             raise BytesBusy from None
         if body.end is BodyEnd.STOPPED:  # nothing of it is kept, so nothing has to be saved
             raise UploadStopped
-        await self._save(claim, kept, request, marked=verifier is not None)
+        await self._save(claim, kept, request, verified=verifier is not None)
         if body.end is not None and body.end is not BodyEnd.COMPLETE:
             raise _STOPPED_BECAUSE[body.end]
 
@@ -197,20 +197,19 @@ class Intake:
             )
 
     async def _save(
-        self, claim: Claim, kept: Upload, request: RequestInfo, *, marked: bool
+        self, claim: Claim, kept: Upload, request: RequestInfo, *, verified: bool
     ) -> None:
         """Save what is kept, on disk if its bytes are, and give the claim back.
 
         Args:
-            marked: the record says that nothing behind the old offset counts (`exact`), so it
-                has to be saved even if it says the same otherwise.
+            verified: bytes count when they are, and those of the next body will, too.
         """
         if kept.complete and not kept.finished:
             await self._completion.complete(claim, kept, request, release=True)
-        elif marked or kept != claim.upload:
+        elif kept != claim.upload:
             always = self._keeping.durability is Durability.ACK
             durable = always or kept.checkpoint == kept.offset > 0
-            await claim.save(kept, durable=durable, release=True)
+            await claim.save(kept, durable=durable, exact=verified, release=True)
 
     def _stoppable(self, body: Body) -> _Running:
         """Let the shutdown end the body."""

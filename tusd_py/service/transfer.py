@@ -150,6 +150,7 @@ class Transfer:
         """
         saved = self._start
         try:
+            await self._have_bytes_count()
             while await self._move():
                 # Of the last byte only the end of the body tells whether it really is the last.
                 if self._is_checkpoint_due(saved) and not self._is_all:
@@ -166,6 +167,12 @@ class Transfer:
             await self._save_the_good(error)
             raise
         return self._kept(stored)
+
+    async def _have_bytes_count(self) -> None:
+        """Have what comes now count as it comes, also after a body that was verified first."""
+        if self._claim.exact:
+            await self._session.commit()  # cuts off what does not count
+            await self._claim.save(self._plan.upload)
 
     async def _save_the_good(self, error: TusError) -> None:
         """Save what the disk has taken before it failed."""
@@ -186,7 +193,8 @@ class Transfer:
         Raises:
             ChecksumMismatch, InvalidChecksum: and what `run` raises; nothing is kept.
         """
-        await self._claim.save(self._plan.upload, exact=True)
+        if not self._claim.exact:  # the mark stays from one such body to the next
+            await self._claim.save(self._plan.upload, exact=True)
         verified = False
         try:
             while await self._move():
@@ -201,7 +209,7 @@ class Transfer:
             if not verified:
                 await self._session.rollback(self._start)
                 # Less than that is left if a sync failed.
-                await self._claim.save(self._kept(await self._session.commit()))
+                await self._claim.save(self._kept(await self._session.commit()), exact=True)
         return self._plan.upload
 
     @property

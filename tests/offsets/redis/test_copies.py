@@ -19,8 +19,10 @@ from tusd_py.filesystem.mounts import is_local
 from tusd_py.offsets.directory import RecordDirectory
 from tusd_py.offsets.redis import RedisOffsets
 from tusd_py.offsets.redis_copies import Copies
+from tusd_py.offsets.redis_scripts import SAVE, Script
 from tusd_py.protocol.errors import (
     ClaimLost,
+    StoreUnavailable,
     UploadDamaged,
     UploadExists,
     UploadLocked,
@@ -164,6 +166,68 @@ async def test_unverified_bytes_do_not_count(
         (directory / ID).write_bytes(b"123 unverified")
         server.ask("FLUSHALL")
         assert (await (await start()).get(ID)).offset == 3
+
+
+@pytest.mark.parametrize("known_to_redis", [False, True])
+async def test_a_mark_in_redis_is_one_in_the_copy(
+    start: StartNode, directory: Path, *, known_to_redis: bool
+) -> None:
+    """Whoever dies while it is set leaves no record that says more than its copy.
+
+    Later holders trust it: they receive such a body without setting it again.
+    """
+    store = await start()
+    await add(store, directory, data=b"123")
+    run = store._link.run
+
+    async def failing(script: Script, *args: str) -> Any:
+        if script is not SAVE:
+            return await run(script, *args)
+        if known_to_redis:
+            await run(script, *args)
+        raise StoreUnavailable
+
+    async with store.claim(ID, timeout_s=0) as claim:
+        store._link.run = failing  # type: ignore[assignment,method-assign]
+        with pytest.raises(StoreUnavailable):
+            await claim.save(claim.upload, exact=True)
+        store._link.run = run  # type: ignore[method-assign]
+    async with store.claim(ID, timeout_s=0) as claim:
+        assert claim.exact is known_to_redis
+        assert own_of(directory)["ExactAt"] == 3
+
+
+async def test_what_a_dead_holder_left_is_copied(
+    start: StartNode, server: RedisServer, directory: Path
+) -> None:
+    """It may have died between Redis and the copy, so its successor writes the copy."""
+    store = await start()
+    await add(store, directory, data=b"123")
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(claim.upload, exact=True)
+    before = (directory / f"{ID}.info").read_bytes()
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(claim.upload)
+        (directory / f"{ID}.info").write_bytes(before)  # it did not get there
+        server.ask("DEL", f"{KEY}:claim")
+        async with (await start()).claim(ID, timeout_s=0) as successor:
+            assert successor.seized
+            assert own_of(directory)["ExactAt"] is None
+
+
+@pytest.mark.parametrize("exact", [False, True])
+async def test_a_rebuilt_record_says_what_its_copy_says(
+    start: StartNode, server: RedisServer, directory: Path, *, exact: bool
+) -> None:
+    """Whether bytes behind the offset count, also after Redis has lost everything."""
+    store = await start()
+    await add(store, directory, data=b"123")
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(claim.upload, exact=exact)
+    server.ask("FLUSHALL")
+    async with store.claim(ID, timeout_s=0) as claim:
+        assert own_of(directory)["ExactAt"] == (3 if claim.exact else None)
+        assert claim.upload.offset == 3
 
 
 async def test_an_expiry_that_only_redis_knew_is_not_forgotten(
