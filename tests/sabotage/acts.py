@@ -385,7 +385,7 @@ ACTS: Final = (
         name="bytes that were never verified count after a crash",
         invariant="I19",
         file="tusd_py/service/transfer.py",
-        old="        if not self._claim.exact:",
+        old="        if not marked:",
         new="        if False:",
         tests=("tests/service/test_on_disk.py::test_unverified_bytes_do_not_survive_the_process",),
     ),

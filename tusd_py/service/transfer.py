@@ -193,7 +193,8 @@ class Transfer:
         Raises:
             ChecksumMismatch, InvalidChecksum: and what `run` raises; nothing is kept.
         """
-        if not self._claim.exact:  # the mark stays from one such body to the next
+        marked = self._claim.exact
+        if not marked:  # if this goes well, the mark stays for the next one
             await self._claim.save(self._plan.upload, exact=True)
         verified = False
         try:
@@ -209,7 +210,8 @@ class Transfer:
             if not verified:
                 await self._session.rollback(self._start)
                 # Less than that is left if a sync failed.
-                await self._claim.save(self._kept(await self._session.commit()), exact=True)
+                kept = self._kept(await self._session.commit())
+                await self._claim.save(kept, exact=marked)
         return self._plan.upload
 
     @property
