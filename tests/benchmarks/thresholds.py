@@ -20,7 +20,7 @@ from pathlib import Path
 from tusd_py import Settings
 from tusd_py.server import run_worker
 from tusd_py.service import intake
-from tusd_py.web import body
+from tusd_py.web import connection
 from tusd_py.web.listening import listen_tcp
 
 from .load import compile_program
@@ -38,13 +38,13 @@ POST_S = 1.0
 class Constants:
     """What a server takes for the constants of those names."""
 
-    direct_bytes: int = body.DIRECT_BYTES
+    direct_bytes: int = connection.DIRECT_BYTES
     whole_bytes: int = intake.WHOLE_BYTES
 
 
 def _serve(directory: str, constants: Constants, ready: Connection) -> None:
     """Be a server with other thresholds."""
-    body.DIRECT_BYTES = constants.direct_bytes
+    connection.DIRECT_BYTES = constants.direct_bytes
     intake.WHOLE_BYTES = constants.whole_bytes
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with listen_tcp("127.0.0.1", 0) as sock:
@@ -109,7 +109,7 @@ class Comparison:
 COMPARISONS = (
     Comparison(
         title="PATCH: aiohttp's stream, fast lane, ratio"
-        f" (in use from {body.DIRECT_BYTES // _KIB} KiB)",
+        f" (in use from {connection.DIRECT_BYTES // _KIB} KiB)",
         ways=(Constants(direct_bytes=_NEVER), Constants(direct_bytes=0)),
         measure=_patch_us,
         kib=(128, 256, 512, 1024, 2048, 4096),

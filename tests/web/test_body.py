@@ -13,8 +13,7 @@ import pytest
 from aiohttp import web
 
 from tusd_py.interfaces import BodyEnd
-from tusd_py.web import body as body_module
-from tusd_py.web import direct
+from tusd_py.web import connection, direct
 from tusd_py.web.body import LINGER_BYTES, RequestBody
 
 from ..support.unread import taken
@@ -31,7 +30,7 @@ ASKING = HEAD_OF_10.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
 def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Run each test on aiohttp's stream, and with the fast lane open to the smallest body."""
     if request.param == "direct":
-        monkeypatch.setattr(body_module, "DIRECT_BYTES", 1)
+        monkeypatch.setattr(connection, "DIRECT_BYTES", 1)
         monkeypatch.setattr(direct, "HOLD_BACK_S", 0.001)  # for bodies as small as these
         FAST.append(True)
     yield

@@ -23,7 +23,7 @@ from tusd_py.web.body import LAST_CALL_S, RequestBody
 from tusd_py.web.handlers import _send
 
 from ..support.unread import taken
-from .serving import connected, handling, serving
+from .serving import Peer, connected, handling, serving
 
 Read = Callable[[RequestBody], Awaitable[None]]
 MIB = 1024 * 1024
@@ -381,3 +381,51 @@ async def test_nothing_watches_an_abandoned_body(due: int) -> None:
         await peer.answer()
     assert bodies[0].end is None
     assert bodies[0]._watchdog is None
+
+
+# --- before the lane is taken
+
+
+async def settle(peer: Peer) -> None:
+    """Let the server read whatever it wants to."""
+    for _ in range(20):
+        await peer.send(b"")
+
+
+async def test_nothing_more_is_read_before_it_is_asked_for() -> None:
+    """Of a large body aiohttp gets what came with the head, whatever comes behind that."""
+    content, read, came = os.urandom(5 * MIB), Digest(), asyncio.Event()
+    may_read = asyncio.Event()
+    first_read: list[int] = []
+
+    async def wait(body: RequestBody) -> None:
+        came.set()
+        await may_read.wait()
+        first_read.append(body._content.total_bytes)
+        await read(body)
+
+    async with handling(served(wait)) as port, connected(port) as peer:
+        await peer.send(head(len(content)) + content[:1000])
+        await came.wait()
+        peer.writer.write(content[1000:])
+        await settle(peer)
+        may_read.set()
+        status, text = await peer.answer()
+    assert (status, text) == (200, b"BodyEnd.COMPLETE")
+    assert first_read == [1000]
+    assert read.sha.digest() == hashlib.sha256(content).digest()
+
+
+async def test_a_large_body_that_nobody_wants_is_no_burden() -> None:
+    """Who answers without reading leaves the connection as it does with any other body."""
+
+    async def refuse(body: RequestBody) -> None:
+        assert await body.discard()
+
+    content, read = os.urandom(MIB), Digest()
+    async with handling(served(refuse, read)) as port, connected(port) as peer:
+        await peer.send(head(MIB) + content)
+        assert await peer.answer() == (200, b"None")
+        await peer.send(head(MIB) + content)
+        assert await peer.answer() == (200, b"BodyEnd.COMPLETE")
+    assert read.sha.digest() == hashlib.sha256(content).digest()

@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ..interfaces import BodyEnd, Chunk, size_of
 from .connection import BrokenFraming, Connection
-from .direct import DirectLane, is_plain
+from .direct import DirectLane
 from .stream import StreamLane
 
 # An early answer is followed by at most this much reading: a client that writes its whole
@@ -20,10 +20,6 @@ from .stream import StreamLane
 # make us read for ever.
 LINGER_BYTES = 8 * 1024 * 1024
 LINGER_S = 1.0
-
-# Entering the fast lane has its price too: at half this size both lanes cost the same CPU, from
-# here on the fast one saves more and more (`python -m tests.benchmarks.thresholds`).
-DIRECT_BYTES = 512 * 1024
 
 # A body that is stopped for somebody else's sake still gets what is in the kernel's buffers,
 # unless that takes too long or nothing comes for a moment.
@@ -228,7 +224,7 @@ class RequestBody:
         while more := stream.rest():  # taking some may let the parser go on
             first += more
         due = (self._request.content_length or 0) - self._content.total_bytes
-        if due >= DIRECT_BYTES and is_plain(transport) and not transport.is_closing():
+        if connection.is_direct(due) and not transport.is_closing():
             with contextlib.suppress(OSError):  # no descriptor is left: the stream needs none
                 self._lane = DirectLane(connection, transport, self._content, due, len(first))
         return first

@@ -35,11 +35,6 @@ TURN_S = 0.05
 HOLD_BACK_S = 0.05
 
 
-def is_plain(transport: asyncio.Transport) -> bool:
-    """Whether bytes come as they are on the wire, which TLS does not allow."""
-    return transport.get_extra_info("sslcontext") is None
-
-
 class _Source:
     """A duplicate of a socket, and the waiting for what comes there."""
 
