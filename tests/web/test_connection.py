@@ -294,3 +294,13 @@ def connections_of(port: int) -> int:
     """Return how many connections to a port of ours have an owner on our side."""
     mine = psutil.Process().net_connections("tcp")
     return sum(c.laddr.port == port and c.status != psutil.CONN_LISTEN for c in mine)
+
+
+@pytest.mark.parametrize("length", [7, 1 << 20])
+async def test_a_length_of_thousands_of_digits_is_refused(peer: Peer, length: int) -> None:
+    """Python takes no such number, however small, and the client has to hear of it."""
+    path = await new_upload(peer)
+    fields = (*PATCH.items(), ("Upload-Offset", "0"), ("Content-Length", f"{length:05000}"))
+    await peer.send(request("PATCH", path, *fields) + b"1234567")
+    status, text = await peer.answer()
+    assert (status, text[:15]) == (400, b"ERR_BAD_REQUEST")

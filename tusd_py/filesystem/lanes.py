@@ -1,8 +1,8 @@
 """Threads for file work.
 
 A hop to a thread costs more than a small file operation, for the two threads then pass Python's
-interpreter lock to and fro at each system call. So all short work that is asked for within one
-turn of the event loop goes to a thread together, and comes back together. Work that takes a
+interpreter lock to and fro at each system call. So all short work that is asked for within two
+turns of the event loop goes to a thread together, and comes back together. Work that takes a
 while (a large buffer, a disk that has to sync) goes to other threads at once, one at a time
 each, so that it holds up nobody.
 """
@@ -131,7 +131,14 @@ class Lanes:
         if self._short.pending:  # then its results bring this about, unless it takes too long
             self._flush_at = loop.call_later(_SLOW_S, self._flush)
         else:
-            self._flush_at = loop.call_soon(self._flush)
+            self._flush_at = loop.call_soon(self._flush_next_turn)
+
+    def _flush_next_turn(self) -> None:
+        """Let those go along whose requests are just being read: each batch has its price."""
+        assert self._loop is not None
+        if self._flush_at is not None:
+            self._flush_at.cancel()
+        self._flush_at = self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         if self._flush_at is not None:
@@ -151,7 +158,7 @@ class Lanes:
     def _short_is_free(self) -> None:
         # What the results that came back set off is asked for within this turn of the loop.
         assert self._loop is not None
-        self._loop.call_soon(self._flush)
+        self._loop.call_soon(self._flush_next_turn)
 
     def _least_busy(self) -> _Lane:
         return min(self._long, key=lambda lane: lane.pending)

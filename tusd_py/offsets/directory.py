@@ -9,6 +9,7 @@ behind by a dead process, for the kernel drops its locks (no PID files, no lease
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,30 +84,33 @@ class RecordDirectory(RecordFiles):
                     content = content_of(file)
                     record = self._understand(upload_id, content, damaged=damaged)
                     closing.pop_all()
-                    return Locked(file, record.upload, content, record.exact_at is not None)
+                    # Else what was cut off since would count if it came back.
+                    exact = record.exact_at == record.upload.offset
+                    return Locked(file, record.upload, content, exact)
 
-    def replace(self, locked: Locked, upload: Upload, content: bytes, *, durable: bool) -> Locked:
-        """Make `upload`, whose record is `content`, what `locked` holds, and hold the new one.
+    def replace(self, locked: Locked, saved: Locked, *, durable: bool) -> Locked:
+        """Make what is `saved`, but for its file, the record, and hold the new one.
 
         To be on disk its name needs a `sync` as well.
         """
         with mapped_os_errors():
             _check_named(locked)
-        if content == locked.content and not durable:
-            return Locked(locked.file, upload, content)
+        upload_id = saved.upload.id
+        if saved.content == locked.content and not durable:
+            return dataclasses.replace(saved, file=locked.file)
 
         def rename(place: str) -> None:
             if durable:
-                self._unsynced.add(upload.id)
+                self._unsynced.add(upload_id)
             else:
-                self._unsynced.discard(upload.id)
+                self._unsynced.discard(upload_id)
             with mapped_os_errors():
-                self._new.replace(place, self._path(upload.id))
+                self._new.replace(place, self._path(upload_id))
 
         on_disk = durable or self._stays(locked.upload.checkpoint)
-        new = self._write_new(content, rename, durable=on_disk)
+        new = self._write_new(saved.content, rename, durable=on_disk)
         locked.file.close()
-        return Locked(new, upload, content)
+        return dataclasses.replace(saved, file=new)
 
     def sync(self, upload_id: UploadId) -> None:
         """Have the name of a record survive a power cut."""

@@ -173,7 +173,6 @@ class FileClaim:
         self._take = take
         self._held: Locked | None = None
         self._removed = False
-        self.exact = False
 
     async def __aenter__(self) -> Self:
         """Wait for the turn in this process, then for the lock."""
@@ -204,6 +203,11 @@ class FileClaim:
         return self._held.upload
 
     @property
+    def exact(self) -> bool:
+        """See `Claim.exact`."""
+        return self._locked.exact
+
+    @property
     def _locked(self) -> Locked:
         assert self._held is not None
         return self._held
@@ -218,12 +222,11 @@ class FileClaim:
         if self._removed:
             raise ClaimLost
         if durable:
-            await self._run.long(self._replace, upload, content, durable=True)
+            await self._run.long(self._replace, upload, content, exact=exact, durable=True)
         elif content != self._locked.content:
-            await self._run(self._replace, upload, content, durable=False)
+            await self._run(self._replace, upload, content, exact=exact, durable=False)
         else:  # only the offset, which the size of the data file tells
-            self._held = replace(self._locked, upload=upload)
-        self.exact = exact
+            self._held = replace(self._locked, upload=upload, exact=exact)
 
     async def remove(self) -> None:
         await self._run.long(self._records.remove, self._locked)
@@ -236,19 +239,17 @@ class FileClaim:
     def try_lock(self, *, damaged: bool) -> bool:
         """Take the lock, if nobody else has it (blocks)."""
         self._held = self._records.try_lock(self._upload_id, damaged=damaged)
-        self.exact = self._held is not None and self._held.exact
         return self._held is not None
 
-    def _replace(self, upload: Upload, content: bytes, *, durable: bool) -> None:
+    def _replace(self, upload: Upload, content: bytes, *, exact: bool, durable: bool) -> None:
         before = self._locked
-        self._held = self._records.replace(before, upload, content, durable=durable)
+        saved = Locked(before.file, upload, content, exact)
+        self._held = self._records.replace(before, saved, durable=durable)
         if not durable:
             return
         try:
             self._records.sync(self._upload_id)
         except TusError:
             # What is not on disk may not be told: a later sync could say that it is.
-            self._held = self._records.replace(
-                self._held, before.upload, before.content, durable=False
-            )
+            self._held = self._records.replace(self._held, before, durable=False)
             raise

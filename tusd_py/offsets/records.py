@@ -42,7 +42,7 @@ class Record:
         upload: with `offset` equal to `checkpoint`; how far it really got, the data file tells.
         ours: whether this program wrote it; False for tusd's.
         boot: the kernel run in which it was written, or None when the size always counts.
-        exact_at: the offset beyond which bytes do not count, see `Claim.save`; usually None.
+        exact_at: the offset beyond which bytes do not count, see `Claim.save`.
         fence: of the claim under which it was written; None where the record is the claim.
     """
 

@@ -329,9 +329,7 @@ class RedisOffsets:
     async def _succeed(self, claim: RedisClaim) -> None:
         """See to what a holder that vanished may have left half done."""
         await self._repair.check_bytes(claim.upload)  # a termination
-        if self._copies is not None:  # what was saved last may have no copy yet
-            durable = claim.upload.finished and self._copies.promises_finished
-            await claim.write_copy(durable=durable)
+        await claim.renew_copy()  # what was saved last may have no copy yet
 
     async def _mend(self, claim: RedisClaim, stored: Stored, history: str, copies: Copies) -> None:
         """Set the record right: Redis may have gone back, or bytes be lost."""
@@ -344,6 +342,7 @@ class RedisOffsets:
         # What lies behind the offset may be zeros; whoever stores bytes will cut it off.
         exact = not upload.finished
         record = format_stored(upload, copies, exact=exact)
+        claim.uncopied = True
         answer = await self._link.run(
             VERIFIED,
             claim.upload_id,
@@ -356,7 +355,7 @@ class RedisOffsets:
         )
         claim.check(answer)
         claim.granted(upload, record, fence=fence, seized=claim.seized, exact=exact)
-        await claim.write_copy(durable=upload.finished and copies.promises_finished)
+        await claim.renew_copy()
 
     # --- what crashes have left
 

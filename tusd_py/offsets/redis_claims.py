@@ -76,7 +76,9 @@ class RedisClaim:
     Attributes:
         holder: names this claim among all there ever are.
         fence: grows with each claim on the upload.
-        exact: as for `Claim`; if so, the copy says the same.
+        exact: as for `Claim`; the copy says the same.
+        uncopied: whether it may not do so. Then the claim is given back as one that was lost:
+            whoever comes next renews the copy.
         seized: whether the last holder never gave the upload back, so that it may still write
             to its bytes. They must be given another place first; saving that ends it.
         maybe_held: whether Redis may think that we have it.
@@ -90,6 +92,7 @@ class RedisClaim:
         self.holder = shared.new_holder()
         self.fence = 0
         self.exact = False
+        self.uncopied = False
         self.seized = False
         self.maybe_held = False
         self.unwanted = False
@@ -132,16 +135,15 @@ class RedisClaim:
         """See `Claim.save`; `release` saves the round trip of giving it back.
 
         What has to be on disk is not given back before its copy is: if Redis is lost together
-        with the power, nobody may have been told more than that.
+        with the power, nobody may have been told more than that. Nor is a mark (`exact`) that
+        the copy has not got yet, or has still.
         """
         if self._ended:
             raise ClaimLost
-        before, was_exact = self.upload, self.exact
-        told = not (exact or was_exact) and _differs_by_offset(upload, before)
-        if exact and not was_exact:
-            # First the copy: what Redis says of it has to be so, whatever comes in between.
-            told = await self._mark_copy(upload)
-        release = release and not (durable and self._shared.copies is not None)
+        before, marked = self.upload, exact or self.exact
+        if self._shared.copies is not None:
+            self.uncopied = self.uncopied or exact != self.exact
+            release = release and not (durable or self.uncopied)
         record = format_stored(upload, self._shared.copies, exact=exact)
         moved = self.seized and upload.storage != before.storage
         self._seq += 1
@@ -166,15 +168,8 @@ class RedisClaim:
         elif answer[1] == "1":
             self._turn.ask_to_leave()
         self.exact = exact
-        if durable or not told:
+        if durable or marked or self.uncopied or not _differs_by_offset(upload, before):
             await self.write_copy(durable=durable)
-
-    async def _mark_copy(self, upload: Upload) -> bool:
-        """Have the copy say that bytes behind the offset do not count; return whether it does."""
-        copies = self._shared.copies
-        return copies is not None and await self._shared.run(
-            copies.write_copy, upload, self.fence, exact=True, durable=False, replacing=True
-        )
 
     async def write_copy(self, *, durable: bool = False) -> None:
         """Write the copy beside the data, if there is such a thing.
@@ -194,8 +189,15 @@ class RedisClaim:
             durable=durable,
             replacing=self._ended,
         )
+        self.uncopied = False
         if not latest and not self._ended:
             self._fenced()
+
+    async def renew_copy(self) -> None:
+        """Write the copy again, as durably as what it is of has to be."""
+        copies = self._shared.copies
+        if copies is not None:
+            await self.write_copy(durable=self.upload.finished and copies.promises_finished)
 
     async def remove(self, *, keep_copy: bool = False) -> None:
         """See `Claim.remove`; `keep_copy` if that is the copy of another upload."""
@@ -241,7 +243,8 @@ class RedisClaim:
             with contextlib.suppress(ClaimLost):
                 await self._remove()
         else:
-            await self._shared.link.run(RELEASE, self.upload_id, self.holder)
+            seized = "1" if self.uncopied else "0"
+            await self._shared.link.run(RELEASE, self.upload_id, self.holder, seized)
         self.maybe_held = False
 
     def leave(self) -> None:

@@ -151,10 +151,11 @@ redis.call('SET', claim, ARGV[3], 'PX', ARGV[4])
 return {'ok', h[2] and '1' or '0'}
 """)
 
-# holder -> ok
+# holder, whether it is given back as one that was lost -> ok
 RELEASE: Final = Script("""
 local h = redis.call('HMGET', hash, 'holder', 'askers')
 if h[1] == ARGV[3] then
+  if ARGV[4] == '1' then redis.call('HSET', hash, 'seized', '1') end
   redis.call('HDEL', hash, 'holder', 'askers')
   let_go(h[2])
 end

@@ -202,7 +202,7 @@ class Intake:
         """Save what is kept, on disk if its bytes are, and give the claim back.
 
         Args:
-            verified: bytes count when they are, and those of the next body will, too.
+            verified: bytes behind them do not count; the next such body finds that so.
         """
         if kept.complete and not kept.finished:
             await self._completion.complete(claim, kept, request, release=True)

@@ -212,7 +212,7 @@ class Transfer:
                 # Less than that is left if a sync failed.
                 kept = self._kept(await self._session.commit())
                 await self._claim.save(kept, exact=marked)
-        return self._plan.upload
+        return self._claim.upload
 
     @property
     def _reached(self) -> int:

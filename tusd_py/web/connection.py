@@ -36,6 +36,8 @@ FRAMING_SHARE = 4
 # From here on the fast lane saves more and more CPU. Entering it has its price, too: at half this
 # size both lanes cost the same (`python -m tests.benchmarks.thresholds`).
 DIRECT_BYTES = 512 * 1024
+# With zeros in front a length may have more digits than Python takes; nobody needs as many.
+_MOST_DIGITS = 20
 
 
 class BrokenFraming(Exception):
@@ -189,8 +191,8 @@ class Connection(web.RequestHandler):
         """
         if payload.is_eof() or not payload.total_bytes:
             return
-        length = int(message.headers.get("Content-Length", 0))
-        if self.is_direct(length - payload.total_bytes):
+        length = message.headers.get("Content-Length", "0")
+        if len(length) < _MOST_DIGITS and self.is_direct(int(length) - payload.total_bytes):
             self.pause_reading()
 
     def _watch_framing(self) -> None:

@@ -25,6 +25,7 @@ from ..protocol.commands import (
     Watch,
 )
 from ..protocol.errors import (
+    BadRequest,
     ExpectationFailed,
     HTTPVersionUnsupported,
     InternalError,
@@ -225,7 +226,10 @@ def _split_path(request: web.Request) -> tuple[str | None, str]:
 def _body_length(request: web.Request) -> int | None:
     if "Transfer-Encoding" in request.headers:
         return None
-    return request.content_length or 0
+    try:
+        return request.content_length or 0
+    except ValueError:  # thousands of zeros in front
+        raise BadRequest("Content-Length has too many digits") from None
 
 
 class _CanonicalHeaders(Mapping[str, Sequence[str]]):

@@ -22,6 +22,7 @@ from tusd_py.offsets.redis_copies import Copies
 from tusd_py.offsets.redis_scripts import SAVE, Script
 from tusd_py.protocol.errors import (
     ClaimLost,
+    InsufficientStorage,
     StoreUnavailable,
     UploadDamaged,
     UploadExists,
@@ -168,13 +169,14 @@ async def test_unverified_bytes_do_not_count(
         assert (await (await start()).get(ID)).offset == 3
 
 
-@pytest.mark.parametrize("known_to_redis", [False, True])
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("exact", [False, True])
 async def test_a_mark_in_redis_is_one_in_the_copy(
-    start: StartNode, directory: Path, *, known_to_redis: bool
+    start: StartNode, server: RedisServer, directory: Path, *, exact: bool, saved: bool
 ) -> None:
-    """Whoever dies while it is set leaves no record that says more than its copy.
+    """A holder that fails between the two gives the upload back as one that needs care.
 
-    Later holders trust it: they receive such a body without setting it again.
+    Its successor writes the copy; else bytes stored since would be forgotten with Redis.
     """
     store = await start()
     await add(store, directory, data=b"123")
@@ -183,18 +185,49 @@ async def test_a_mark_in_redis_is_one_in_the_copy(
     async def failing(script: Script, *args: str) -> Any:
         if script is not SAVE:
             return await run(script, *args)
-        if known_to_redis:
+        if saved:
             await run(script, *args)
         raise StoreUnavailable
 
     async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(claim.upload, exact=not exact)
+    async with store.claim(ID, timeout_s=0) as claim:
         store._link.run = failing  # type: ignore[assignment,method-assign]
         with pytest.raises(StoreUnavailable):
-            await claim.save(claim.upload, exact=True)
+            await claim.save(claim.upload, exact=exact)
         store._link.run = run  # type: ignore[method-assign]
     async with store.claim(ID, timeout_s=0) as claim:
-        assert claim.exact is known_to_redis
-        assert own_of(directory)["ExactAt"] == 3
+        assert claim.seized
+        assert claim.exact is (exact if saved else not exact)
+        assert (own_of(directory)["ExactAt"] == 3) is claim.exact
+        (directory / ID).write_bytes(b"12345")
+        await claim.save(replace(claim.upload, offset=5), exact=claim.exact)
+    server.ask("FLUSHALL")
+    assert (await store.get(ID)).offset == 5
+
+
+async def test_a_copy_that_could_not_be_written_is_written_later(
+    start: StartNode, server: RedisServer, directory: Path
+) -> None:
+    """The next save under the same claim does it, whatever it changes."""
+    store = await start()
+    await add(store, directory, data=b"123")
+    copies = store._shared.copies
+    assert copies is not None
+
+    def full(*_: Any, **__: Any) -> bool:
+        raise InsufficientStorage
+
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(claim.upload, exact=True)
+        store._shared.copies = cast("Copies", _Slowly(copies, full))
+        with pytest.raises(InsufficientStorage):
+            await claim.save(claim.upload)
+        store._shared.copies = copies
+        await claim.save(claim.upload)
+        assert own_of(directory)["ExactAt"] is None
+    async with store.claim(ID, timeout_s=0) as claim:
+        assert not claim.seized
 
 
 async def test_what_a_dead_holder_left_is_copied(
