@@ -115,6 +115,16 @@ async def test_unverified_bytes_do_not_count(store: FileOffsets, directory: Path
         assert await offset_of(store) == 7
 
 
+async def test_a_mark_beyond_the_offset_is_none(store: FileOffsets, directory: Path) -> None:
+    """What a failed disk made us cut off must not count when other bytes take its place."""
+    await add(store, directory, replace(UPLOAD, offset=4), b"abcd")
+    async with store.claim(ID, timeout_s=0) as claim:
+        await claim.save(claim.upload, exact=True)
+    (directory / ID).write_bytes(b"ab")
+    async with store.claim(ID, timeout_s=0) as claim:
+        assert (claim.upload.offset, claim.exact) == (2, False)
+
+
 async def test_a_checkpoint_without_its_bytes_is_damage(
     store: FileOffsets, directory: Path
 ) -> None:
