@@ -72,8 +72,8 @@ ACTS: Final = (
         name="a record that says the same again is not synced",
         invariant="I7",
         file="tusd_py/offsets/directory.py",
-        old="if content == locked.content and not durable:",
-        new="if content == locked.content:",
+        old="if saved.content == locked.content and not durable:",
+        new="if saved.content == locked.content:",
         tests=(
             "tests/offsets/test_files.py::test_a_record_that_says_the_same_is_synced_all_the_same",
         ),
@@ -131,7 +131,7 @@ ACTS: Final = (
         name="Redis gives an upload back before its copy is on disk",
         invariant="I6",
         file="tusd_py/offsets/redis_claims.py",
-        old="        release = release and not (durable and self._shared.copies is not None)\n",
+        old="            release = release and not (durable or self.uncopied)\n",
         new="",
         tests=(
             "tests/offsets/redis/test_copies.py::test_nothing_is_told_before_its_copy_is_on_disk",
@@ -272,8 +272,8 @@ ACTS: Final = (
         name="RELEASE does not look at the holder",
         invariant="I5",
         file=_LUA,
-        old="if h[1] == ARGV[3] then\n  redis.call('HDEL'",
-        new="if true then\n  redis.call('HDEL'",
+        old="if h[1] == ARGV[3] then\n  if ARGV[4]",
+        new="if true then\n  if ARGV[4]",
         tests=("tests/offsets/redis/test_fences.py",),
     ),
     Act(
