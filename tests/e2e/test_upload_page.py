@@ -16,7 +16,7 @@ from tests.support.server import Server
 from .conftest import StartServer
 from .samples import MB, Sample, Samples
 from .stored import assert_stored, files_in, sha256_of
-from .upload_page import UploadPage, crash, listening_port, only_upload, page_of
+from .upload_page import UploadPage, crash, listening_port, only_upload, page_of, remembered
 
 pytestmark = [pytest.mark.usefixtures("browser_there"), pytest.mark.timeout(400)]
 
@@ -170,6 +170,7 @@ async def test_a_crashed_browser_resumes(
             await page.upload(video.path)
             await proxy.wait_cut_offs()
             await page.kept(1)
+            await remembered(profile)
             await crash(browser, page.page)
         async with open_browser(profile) as browser:
             page = await UploadPage.open(browser, url)

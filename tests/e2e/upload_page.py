@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Sequence
@@ -138,6 +139,21 @@ class UploadPage:
                 await (await chooser.value).set_files(path)
                 return
         raise AssertionError("Enter opens no choice of files")
+
+
+async def remembered(profile: Path) -> None:
+    """Wait until the browser has written down where an upload is.
+
+    It tells pages of their local storage before that is in a file, and a crash forgets the rest.
+    """
+    folder = profile / "Default/Local Storage/leveldb"
+
+    def is_written() -> bool:
+        return any(b"tus::" in log.read_bytes() for log in folder.glob("*.log"))
+
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while not is_written():  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.05)
 
 
 async def crash(context: BrowserContext, page: Page) -> None:
