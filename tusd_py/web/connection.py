@@ -187,7 +187,8 @@ class Connection(web.RequestHandler):
     def _leave_rest(self, message: Any, payload: StreamReader) -> None:
         """Read no more of a large body before somebody asks for it.
 
-        As with a stream that is full, taking what has come makes it go on; so something has to.
+        As with a stream that is full, whoever takes what has come makes it go on: so there has
+        to be something to take.
         """
         if payload.is_eof() or not payload.total_bytes:
             return
