@@ -28,6 +28,12 @@ from tusd_py.redis_client.address import RedisAddress, RedisOptions
 
 NOW = 1000.0
 LEASE_S = 60.0
+POST_EVENTS = (
+    HookType.POST_CREATE,
+    HookType.POST_INTERRUPT,
+    HookType.POST_FINISH,
+    HookType.POST_TERMINATE,
+)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +229,31 @@ async def test_unsettled_events_are_found(outbox: Outbox) -> None:
     assert await outbox.unsettled(UploadId("b")) == []
     assert await outbox.abandoned(NOW) == []
     assert await outbox.abandoned(NOW + 1) == ["a"]
+
+
+async def test_preparing_tells_what_is_unsettled(outbox: Outbox) -> None:
+    """What was there before of that upload, in order, once for all receivers; and leaves it so."""
+    told, first, second, third = (event("a", kind) for kind in POST_EVENTS)
+    await put(outbox, told)
+    assert await outbox.prepare([entry(first, "x"), entry(first, "y")], NOW) == []
+    assert await outbox.prepare([entry(second)], NOW) == [first]
+    assert await outbox.prepare([entry(event("b"))], NOW) == []
+    assert await outbox.prepare([entry(third)], NOW) == [first, second]
+    assert await outbox.unsettled(UploadId("a")) == [first, second, third]
+
+
+async def test_redis_takes_what_is_sent_twice_once(redis_server: RedisServer) -> None:
+    """An answer that got lost: the event is there once, and is not left over of another time."""
+    redis_server.ask("FLUSHALL")
+    kept = RedisOutbox(RedisOptions(address=RedisAddress(redis_server.url)))
+    await kept.open()
+    try:
+        one = event()
+        for _ in range(2):
+            assert await kept.prepare([entry(one, "x"), entry(one, "y")], NOW) == []
+        assert await kept.counts() == {EventState.PREPARED: 2}
+    finally:
+        await kept.close()
 
 
 async def test_waiting_ends_when_something_is_due(outbox: Outbox) -> None:

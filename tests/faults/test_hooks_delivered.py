@@ -22,8 +22,8 @@ from tests.support.redis_server import running_redis
 from tusd_py.config import Settings
 from tusd_py.wiring import make_outbox
 
-UPLOADS = 12
-ROUNDS = 5
+UPLOADS = 60
+ROUNDS = 12
 # A lease of a dead process, and the longest pause after a few failures.
 DELIVERED_WITHIN_S = 60.0
 
@@ -86,7 +86,7 @@ async def uploading(port: Callable[[], int], deleted: int) -> AsyncIterator[list
     clients = [PatientClient(port=port, seed=n, size=1000 + n) for n in range(UPLOADS)]
 
     async def run(client: PatientClient, *, then_delete: bool) -> None:
-        await asyncio.sleep(client.seed * 0.2)
+        await asyncio.sleep(client.seed * 0.1)
         await client.run()
         if then_delete:
             await client.delete()
@@ -127,7 +127,7 @@ async def test_no_event_is_lost(tmp_path: Path, store_options: list[str]) -> Non
         try:
             async with uploading(lambda: node.port, deleted) as clients:
                 for _ in range(ROUNDS):
-                    await asyncio.sleep(chance.uniform(0.1, 0.8))
+                    await asyncio.sleep(chance.uniform(0.05, 0.5))
                     await asyncio.to_thread(node.end, signal.SIGKILL)
                     await asyncio.to_thread(node.start)
             receiver.healthy = True

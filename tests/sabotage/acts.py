@@ -616,6 +616,31 @@ ACTS: Final = (
         new="if name and not",
         tests=("tests/protocol/test_placement.py",),
     ),
+    # --- what the application is told
+    Act(
+        name="an attempt that failed is told once another one has succeeded",
+        invariant="I32",
+        file="tusd_py/service/announce.py",
+        old="        await self._settle(left, before)\n",
+        new="",
+        tests=("tests/service/test_announce.py",),
+    ),
+    Act(
+        name="Redis does not say what an attempt that failed has left",
+        invariant="I32",
+        file="tusd_py/hooks/outbox_scripts.py",
+        old="return left",
+        new="return {}",
+        tests=("tests/contracts/test_outbox.py",),
+    ),
+    Act(
+        name="a finish is told before it is saved",
+        invariant="I32",
+        file="tusd_py/service/announce.py",
+        old="return record is not None and record.finished",
+        new="return True",
+        tests=("tests/service/test_announce.py",),
+    ),
     # --- what owners may have
     Act(
         name="an upload that is finished stays open in the ledger",

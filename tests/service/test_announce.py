@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.bodies import ScriptedBody
-from tusd_py.interfaces import BodyEnd, EventState, HookType
+from tusd_py.data.memory import MemoryData
+from tusd_py.interfaces import BodyEnd, EventState, HookReply, HookType
 from tusd_py.offsets.memory import MemoryClaim, MemoryOffsets
 from tusd_py.protocol.errors import (
     ClaimLost,
@@ -43,6 +44,20 @@ class Failing(MemoryOffsets):
     async def _fail(self, upload: Upload, **_: bool) -> None:
         assert self.error is not None
         raise self.error
+
+
+class Refusing(MemoryData):
+    """Bytes that cannot be stored the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._refused = False
+
+    async def create(self, upload: Upload, content: bytes = b"", *, durable: bool = False) -> None:
+        if not self._refused:
+            self._refused = True
+            raise StoreUnavailable
+        await super().create(upload, content, durable=durable)
 
 
 async def kept(house: House, state: EventState) -> list[str]:
@@ -101,6 +116,43 @@ async def test_a_death_before_the_save_tells_nothing() -> None:
     offsets.error = None
     assert await prepared(house) == ["post-finish"]
     await settle(house)
+    assert (await told(house), await prepared(house)) == (CREATED, [])
+
+
+async def test_a_second_attempt_is_told_once() -> None:
+    """That the upload is finished then says nothing of the attempt before."""
+    offsets = Failing()
+    house = House(offsets=offsets)
+    upload = await house.create(3)
+    offsets.error = StoreUnavailable()
+    with pytest.raises(StoreUnavailable):
+        await house.append(upload, b"abc")
+    offsets.error = None
+    assert (await house.append(upload, b"abc")).finished
+    await settle(house)
+    assert (await told(house), await prepared(house)) == ([*CREATED, "post-finish"], [])
+
+
+async def test_a_second_attempt_tells_what_came_before_the_first(house: House) -> None:
+    """A creation whose process died is confirmed by the finish, and told before it."""
+    house.outbox.dies = True
+    with pytest.raises(Death):
+        await house.create(3)
+    house.outbox.dies = False
+    (entry,) = await house.outbox.entries(10)
+    await house.append(entry.event.upload, b"abc")
+    assert (await told(house), await prepared(house)) == ([*CREATED, "post-finish"], [])
+
+
+async def test_an_id_that_is_used_again_is_told_once() -> None:
+    """An upload whose bytes could not be stored never was, even if another one has its id."""
+    house = House(data=Refusing())
+    house.hooks.says[HookType.PRE_CREATE] = HookReply(id="cats/tom-1")
+    with pytest.raises(StoreUnavailable):
+        await house.create(3)
+    await house.create(4)
+    await settle(house)
+    assert [entry.event.upload.length for entry in await house.outbox.entries(10)] == [4]
     assert (await told(house), await prepared(house)) == (CREATED, [])
 
 

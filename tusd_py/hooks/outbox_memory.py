@@ -31,8 +31,10 @@ class MemoryOutbox:
     async def close(self) -> None:
         pass
 
-    async def prepare(self, entries: Sequence[Entry], now: float) -> None:
+    async def prepare(self, entries: Sequence[Entry], now: float) -> Sequence[HookEvent]:
+        left = await self.unsettled(entries[0].event.upload.id)
         self._kept += [_Kept(entry, now) for entry in entries]
+        return left
 
     async def confirm(self, events: Sequence[HookEvent]) -> None:
         for kept in self._prepared(events):

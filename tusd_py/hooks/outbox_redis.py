@@ -43,13 +43,14 @@ class RedisOutbox:
     async def close(self) -> None:
         await self._redis.close()
 
-    async def prepare(self, entries: Sequence[Entry], now: float) -> None:
+    async def prepare(self, entries: Sequence[Entry], now: float) -> Sequence[HookEvent]:
         words = [
             word
             for e in entries
             for word in (_id(e), e.event.id, e.receiver, format_event(e.event))
         ]
-        await self._redis.run(PREPARE, now, entries[0].event.upload.id, *words)
+        left = await self._redis.run(PREPARE, now, entries[0].event.upload.id, *words)
+        return [parse_event(event) for event in left]
 
     async def confirm(self, events: Sequence[HookEvent]) -> None:
         await self._settle("confirm", events)

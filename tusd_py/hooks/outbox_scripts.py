@@ -53,12 +53,28 @@ local function forget(id)
   redis.call('ZREM', root .. ':all', id)
   refresh(upload)
 end
+
+-- Events that are prepared, without those whose ids are in `but`.
+local function unsettled(upload, but)
+  local events, seen = {}, but
+  for _, id in ipairs(redis.call('LRANGE', key('upload', upload), 0, -1)) do
+    local e = redis.call('HMGET', key('entry', id), 'event_id', 'state', 'event')
+    if e[2] == 'prepared' and not seen[e[1]] then
+      seen[e[1]] = true
+      table.insert(events, e[3])
+    end
+  end
+  return events
+end
 """
 
-# now, upload, then for each entry: id, event id, receiver, event
+# now, upload, then for each entry: id, event id, receiver, event -> events unsettled before
 PREPARE: Final = (
     _COMMON
     + """
+local own = {}
+for i = 4, #ARGV, 4 do own[ARGV[i]] = true end
+local left = unsettled(ARGV[2], own)
 for i = 3, #ARGV, 4 do
   local id = ARGV[i]
   -- What is sent twice, because an answer got lost, is there once.
@@ -71,6 +87,7 @@ for i = 3, #ARGV, 4 do
     redis.call('ZADD', root .. ':all', redis.call('INCR', root .. ':seq'), id)
   end
 end
+return left
 """
 )
 
@@ -94,20 +111,7 @@ refresh(ARGV[2])
 )
 
 # upload -> events
-UNSETTLED: Final = (
-    _COMMON
-    + """
-local events, seen = {}, {}
-for _, id in ipairs(redis.call('LRANGE', key('upload', ARGV[1]), 0, -1)) do
-  local e = redis.call('HMGET', key('entry', id), 'event_id', 'state', 'event')
-  if e[2] == 'prepared' and not seen[e[1]] then
-    seen[e[1]] = true
-    table.insert(events, e[3])
-  end
-end
-return events
-"""
-)
+UNSETTLED: Final = _COMMON + "return unsettled(ARGV[1], {})"
 
 # before, limit -> uploads
 ABANDONED: Final = (

@@ -36,6 +36,10 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS outbox_queue ON outbox (upload_id, receiver, seq);
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due_at);
 """
+_UNSETTLED = """
+SELECT event FROM outbox WHERE upload_id = ? AND state = 'prepared'
+GROUP BY event_id ORDER BY MIN(seq)
+"""
 _COLUMNS = "event, receiver, state, attempts, due_at, error"
 _DUE = f"""
 SELECT seq, {_COLUMNS} FROM outbox AS one
@@ -76,21 +80,23 @@ class SqliteOutbox:
         self._quick = self._file.connect("NORMAL" if self._durable else "OFF")
         self._safe.executescript(_SCHEMA)
 
-    async def prepare(self, entries: Sequence[Entry], now: float) -> None:
+    async def prepare(self, entries: Sequence[Entry], now: float) -> Sequence[HookEvent]:
         rows = [
             (e.event.id, e.receiver, e.event.upload.id, format_event(e.event), e.state, now)
             for e in entries
         ]
 
-        def insert() -> None:
+        def insert() -> list[tuple[str]]:
             with changing(self._safe) as connection:
+                left = connection.execute(_UNSETTLED, (entries[0].event.upload.id,)).fetchall()
                 connection.executemany(
                     "INSERT INTO outbox (event_id, receiver, upload_id, event, state, prepared_at)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
                     rows,
                 )
+            return left
 
-        await self._file.run(insert)
+        return [parse_event(event) for (event,) in await self._file.run(insert)]
 
     async def confirm(self, events: Sequence[HookEvent]) -> None:
         await self._change(
@@ -107,11 +113,7 @@ class SqliteOutbox:
         self._news.set()
 
     async def unsettled(self, upload_id: UploadId) -> Sequence[HookEvent]:
-        rows = await self._select(
-            "SELECT event FROM outbox WHERE upload_id = ? AND state = 'prepared'"
-            " GROUP BY event_id ORDER BY MIN(seq)",
-            (upload_id,),
-        )
+        rows = await self._select(_UNSETTLED, (upload_id,))
         return [parse_event(str(event)) for (event,) in rows]
 
     async def abandoned(self, before: float) -> Sequence[UploadId]:

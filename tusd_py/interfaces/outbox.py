@@ -45,10 +45,11 @@ class Outbox(Protocol):
     async def close(self) -> None:
         """Give back what `open` took."""
 
-    async def prepare(self, entries: Sequence[Entry], now: float) -> None:
+    async def prepare(self, entries: Sequence[Entry], now: float) -> Sequence[HookEvent]:
         """Keep events that are about to happen to one upload, in their order.
 
-        When it returns they survive whatever the durability of the server promises.
+        When it returns they survive whatever the durability of the server promises. It returns
+        what `unsettled` would have returned before; these stay as they are.
 
         Raises:
             StoreUnavailable, InsufficientStorage: none of them is kept.

@@ -30,6 +30,7 @@ class Announcer:
         self,
         request: RequestInfo | None,
         *happenings: tuple[HookType, Upload],
+        before: Upload | None,
         cause: str | None = None,
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """Announce what happens if the body of the context succeeds; the caller holds the claim.
@@ -37,17 +38,22 @@ class Announcer:
         Args:
             request: what made it happen, if anything did.
             happenings: in their order, to one upload, each with the upload as it is then.
+            before: the record until then, or None when there is none yet.
             cause: code of the error that makes it happen, if one does.
 
         Raises:
             StoreUnavailable, InsufficientStorage: they cannot be kept; the body did not run.
         """
         events = self._events(request, happenings, cause)
-        return self._prepared(events) if events else contextlib.nullcontext()
+        return self._prepared(events, before) if events else contextlib.nullcontext()
 
     @contextlib.asynccontextmanager
-    async def _prepared(self, events: Sequence[HookEvent]) -> AsyncIterator[None]:
-        await self._outbox.prepare(self._entries(events), self._clock())
+    async def _prepared(
+        self, events: Sequence[HookEvent], before: Upload | None
+    ) -> AsyncIterator[None]:
+        left = await self._outbox.prepare(self._entries(events), self._clock())
+        # Afterwards the record would say of an earlier attempt, too, that it had come about.
+        await self._settle(left, before)
         try:
             yield
         except ClaimLost:  # then nothing was changed; of all other errors only the record knows
@@ -78,9 +84,11 @@ class Announcer:
         Raises:
             StoreUnavailable
         """
-        if not self._is_used:
-            return
-        for event in await self._outbox.unsettled(upload_id):
+        if self._is_used:
+            await self._settle(await self._outbox.unsettled(upload_id), record)
+
+    async def _settle(self, events: Sequence[HookEvent], record: Upload | None) -> None:
+        for event in events:
             happened = _has_happened(event, record)
             await (self._outbox.confirm if happened else self._outbox.withdraw)([event])
 
@@ -136,7 +144,7 @@ class Announcer:
         ]
 
 
-async def _try(settling: Awaitable[None]) -> None:
+async def _try(settling: Awaitable[object]) -> None:
     """What is not settled now is settled later, see `Announcer.settle`."""
     try:
         await settling

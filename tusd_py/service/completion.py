@@ -106,7 +106,7 @@ class Completion:
             raise
         finished = self._finished(await self._placed(claim, upload))
         async with (
-            self._announcer.around(request, (HookType.POST_FINISH, finished)),
+            self._announcer.around(request, (HookType.POST_FINISH, finished), before=claim.upload),
             self._keeping.bounded.accounts.finishing(claim.upload, finished),
         ):
             await claim.save(finished, durable=self._durable, release=release)

@@ -28,7 +28,8 @@ class Removal:
         # Once it is gone, nobody can tell any more whether it was finished before.
         await self._announcer.settle(claim.upload.id, claim.upload)
         cause = claim.upload.failed
-        async with self._announcer.around(request, (event, claim.upload), cause=cause):
+        happening = (event, claim.upload)
+        async with self._announcer.around(request, happening, before=claim.upload, cause=cause):
             await self.forget(claim)
         gone = occurrences.Expired if event is HookType.POST_EXPIRE else occurrences.Terminated
         self._observe(gone(upload=claim.upload))

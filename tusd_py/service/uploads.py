@@ -185,7 +185,7 @@ class Uploads:
                 events.append((HookType.POST_FINISH, first))
             # Held until the body has been received: to claim the upload anew would be work, too.
             async with self._offsets.create(first, durable=self._durable_at_once(first)) as claim:
-                async with self._announcer.around(request, *events):
+                async with self._announcer.around(request, *events, before=None):
                     await self._make(claim, whole or b"")
                     if first.finished:
                         await self._bounded.accounts.settle(first)
