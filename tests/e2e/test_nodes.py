@@ -21,6 +21,7 @@ from tests.support.nodes import Node, running_nodes
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.slow_proxy import SlowProxy
 from tests.support.target import errors_in
+from tests.support.waiting import wait_until
 
 from . import tusjs
 from .conftest import NoteFigure
@@ -96,10 +97,8 @@ async def pause(node: Node, clients: tusjs.TusJs) -> None:
 
 def wait_stored(upload_dir: Path, size: int) -> None:
     """Wait until a file in the directory has that many bytes."""
-    deadline = time.monotonic() + PATIENCE_S
-    while max((path.stat().st_size for path in upload_dir.iterdir()), default=0) < size:
-        assert time.monotonic() < deadline, "nothing arrives"
-        time.sleep(0.05)
+    files = upload_dir.iterdir
+    wait_until(lambda: any(path.stat().st_size >= size for path in files()), PATIENCE_S)
 
 
 def persist(ask: Callable[[], Answer]) -> Answer:

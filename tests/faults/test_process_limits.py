@@ -19,6 +19,7 @@ from tests.support.patient_client import PatientClient
 from tests.support.raw_http import NoAnswer, RawConnection, request
 from tests.support.server import Server, running_server
 from tests.support.target import V, new_target
+from tests.support.waiting import wait_until
 
 from .conftest import needs
 
@@ -71,7 +72,7 @@ def test_no_files_are_left(tmp_path: Path) -> None:
         second.send(request("HEAD", idle.path, V))
         assert second.answer("HEAD").status == 200
         record = running.path.rpartition("/")[2] + ".info"
-        wait_for(lambda: record in names_of_open_files(server))
+        wait_until(lambda: record in names_of_open_files(server))
         # From now on there is not one more, but for what is open already.
         limit_files(server, open_files(server))
         with contextlib.ExitStack() as crowd:
@@ -89,7 +90,7 @@ def test_no_files_are_left(tmp_path: Path) -> None:
         first.send(b"fghij")
         assert first.answer().status == 204
         assert running.offset() == 10
-        wait_for(lambda: creates(server))
+        wait_until(lambda: creates(server))
         assert server.log.stat().st_size < 64 * 1024
         assert server.stop() == 0
 
@@ -116,15 +117,6 @@ def creates(server: Server) -> bool:
         connection.send(request("POST", "/files/", V, ("Upload-Length", "5")))
         return connection.answer().status == 201
     return False
-
-
-def wait_for(condition: object) -> None:
-    """Wait until something holds that nobody tells."""
-    assert callable(condition)
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 async def test_no_thread_can_be_started(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import pytest
 from ..support.raw_http import RawConnection, chunked, head
 from ..support.raw_http import request as whole_request
 from ..support.redis_server import running_redis
+from ..support.waiting import wait_until
 
 _SERVE = """
 import gc, signal, sys
@@ -80,10 +80,7 @@ class Watched:
 
     def garbage(self) -> set[str]:
         """The types of what nobody refers to any more, once all connections have ended."""
-        deadline = time.monotonic() + SOON_S
-        while self._connections():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: not self._connections())
         with self.connected() as late:  # the loop has had a turn since the last one ended
             late.send(whole_request("OPTIONS", "/files/"))
             assert late.answer().status == 200

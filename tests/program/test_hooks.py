@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,6 +16,7 @@ from tests.program.test_cli import tusd_py
 from tests.support.hooks import Commands, event
 from tests.support.raw_http import RawConnection, exchange, head, request
 from tests.support.server import running_server
+from tests.support.waiting import wait_until
 from tusd_py import HookType, Settings, SettingsError, load_settings
 from tusd_py.hooks.python import PythonHooks
 from tusd_py.wiring.hooks import assemble_hooks
@@ -189,14 +188,6 @@ class Endpoint:
     def types(self) -> list[str]:
         """What has come, in order."""
         return [payload["Type"] for payload in self.payloads]
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for another process."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_life_is_told_by_all_means(tmp_path: Path) -> None:

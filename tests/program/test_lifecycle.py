@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support.server import Server, running_server
+from tests.support.waiting import wait_until
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -145,11 +146,7 @@ def test_dead_worker_is_replaced(tmp_path: Path) -> None:
         victim = psutil.Process(server.process.pid).children()[0]
         victim.kill()
         psutil.wait_procs([victim], timeout=5)
-        deadline = time.monotonic() + 10
-        while len(psutil.Process(server.process.pid).children()) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
+        wait_until(lambda: len(psutil.Process(server.process.pid).children()) == 2)
         assert offset(server, path) == (200, "0")
         assert server.stop() == 0
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from tests.support.raw_http import Answer, RawConnection, exchange, head, request
 from tests.support.redis_server import running_redis
 from tests.support.server import Server, running_server
+from tests.support.waiting import wait_until
 
 TUS = ("Tus-Resumable", "1.0.0")
 TYPE = ("Content-Type", "application/offset+octet-stream")
@@ -54,14 +53,6 @@ def patch(server: Server, path: str, body: bytes, *fields: tuple[str, str]) -> A
     """PATCH from the beginning."""
     more = (TUS, TYPE, ("Upload-Offset", "0"), *fields)
     return exchange(server.port, request("PATCH", path, *more, body=body), "PATCH")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Try again until it holds, for a while."""
-    deadline = time.monotonic() + SOON_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def storm(servers: list[Server], count: int, *fields: tuple[str, str]) -> list[int]:

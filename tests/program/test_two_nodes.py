@@ -17,6 +17,7 @@ import pytest
 from tests.support.raw_http import Answer, NoAnswer, RawConnection, exchange, head, request
 from tests.support.redis_server import running_redis
 from tests.support.server import Server, running_server
+from tests.support.waiting import wait_until
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
 from tusd_py.offsets.redis import RedisOffsets
@@ -120,10 +121,7 @@ def start_patch(
 def wait_stored(pair: Pair, path: str, size: int) -> None:
     """Wait until so many bytes are in the file, and a bit longer."""
     file = pair.directory / path.rpartition("/")[2]
-    deadline = time.monotonic() + SOON_S
-    while file.stat().st_size < size:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: file.stat().st_size >= size)
     time.sleep(_MOMENT_S)
 
 

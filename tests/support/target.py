@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .raw_http import Answer, RawConnection, exchange, head, request
 from .server import Server
+from .waiting import wait_until
 
 V = ("Tus-Resumable", "1.0.0")
 TYPE = ("Content-Type", "application/offset+octet-stream")
@@ -39,12 +40,9 @@ def descriptors_of(server: Server) -> int:
 
 
 def assert_gives_back(server: Server, before: int) -> None:
-    """Assert that no more is open than before; what is just being closed gets a moment."""
-    for _ in range(1000):
-        if descriptors_of(server) <= before:
-            break
-        assert exchange(server.port, request("OPTIONS", "/files/")).status == 200
-    assert descriptors_of(server) <= before
+    """Assert that no more is open than before, once what is just being closed is."""
+    wait_until(lambda: descriptors_of(server) <= before)
+    assert exchange(server.port, request("OPTIONS", "/files/")).status == 200
 
 
 def files_of(server: Server) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import pytest
 from tests.support.raw_http import Answer, request
 from tests.support.server import Server
 from tests.support.target import MISSING, Target, V, assert_refused, files_of, new_target
+from tests.support.waiting import wait_until
 
 PARTIAL = ("Upload-Concat", "partial")
 
@@ -109,9 +110,8 @@ def test_an_unfinished_part_is_waited_for(part: Target, attacked: Server) -> Non
     assert answer.headers["Upload-Length"] == "13"
     assert_refused(part.send(request("GET", path), "GET"), 400)
     assert late.patch(body=MISSING).status == 204
-    for _ in range(1000):  # each HEAD lets it go on
-        if "Upload-Offset" in part.send(request("HEAD", path, V), "HEAD").headers:
-            break
+    inspect = request("HEAD", path, V)
+    wait_until(lambda: "Upload-Offset" in part.send(inspect, "HEAD").headers)
     assert part.send(request("GET", path), "GET").body == b"abcdefghijabc"
     late.delete()
     remove(part, final)

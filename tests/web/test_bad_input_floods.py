@@ -21,6 +21,7 @@ from tests.support.target import (
     descriptors_of,
     new_target,
 )
+from tests.support.waiting import wait_until
 
 MIB = 1024 * 1024
 
@@ -156,7 +157,5 @@ def test_refused_requests_leave_no_descriptor(attacked: Server) -> None:
         connection.send(upload.head_of_patch(("Content-Length", "7"), offset=n % 5) + body[:3])
         connection.reset()
     assert_gives_back(attacked, before)
-    for _ in range(1000):  # while the last of them leave, it is 423
-        if upload.inspect().status == 200:
-            break
+    wait_until(lambda: upload.inspect().status == 200)  # 423 while the last of them leave
     upload.delete()

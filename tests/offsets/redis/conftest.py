@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -128,11 +127,3 @@ async def soon(event: asyncio.Event) -> None:
     """Wait for something that has to happen soon."""
     async with asyncio.timeout(SOON_S):
         await event.wait()
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    """Ask again and again, for a server cannot tell us."""
-    deadline = time.monotonic() + START_S
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.redis_server import RedisServer, running_redis
+from tests.support.waiting import wait_until
 from tusd_py.filesystem.mounts import is_local
 from tusd_py.offsets.directory import RecordDirectory
 from tusd_py.offsets.redis import RedisOffsets
@@ -32,7 +33,7 @@ from tusd_py.protocol.errors import (
 from tusd_py.protocol.metadata import parse_metadata
 from tusd_py.protocol.model import Final, Partial, Upload, UploadId
 
-from .conftest import ID, KEY, StartNode, add, wait_until
+from .conftest import ID, KEY, StartNode, add
 
 
 def info_of(directory: Path) -> dict[str, object]:

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_server import RedisServer, free_bus_port, free_port, running_redis
+from tests.support.waiting import wait_until
 from tusd_py.offsets.redis import RedisOffsets
 from tusd_py.protocol.errors import StoreUnavailable, UploadNotFound
 from tusd_py.protocol.model import Upload, UploadId
 from tusd_py.redis_client.address import RedisAddress
 
-from .conftest import HAND_OVER_S, ID, SOON_S, START_S, StartNode, add, held, soon, wait_until
+from .conftest import HAND_OVER_S, ID, SOON_S, START_S, StartNode, add, held, soon
 
 
 async def check_all(store: RedisOffsets, other: RedisOffsets, directory: Path) -> None:

@@ -18,6 +18,7 @@ from tests.support.bodies import ScriptedBody
 from tests.support.redis_server import RedisServer
 from tests.support.reply_proxy import ReplyProxy
 from tests.support.unread import Lying
+from tests.support.waiting import wait_until
 from tests.support.work import running_lanes
 from tusd_py.data.disk import DiskData
 from tusd_py.data.placing import LinkPlacer
@@ -37,7 +38,7 @@ from tusd_py.protocol.metadata import format_metadata
 from tusd_py.protocol.model import Upload
 from tusd_py.protocol.placement import parse_template
 
-from .conftest import StartNode, wait_until
+from .conftest import StartNode
 from .test_claims import commands_of
 
 RULES = DigestRules(algorithms=("sha256",))
