@@ -19,9 +19,9 @@ from tests.support.redis_server import running_redis
 from tests.support.tusd import Client
 
 from .crash_script import KILLED, Script
+from .crashing import check, run
 from .nursery import Nursery
 from .shim import CHANGES, SYNCS, Action, Call, Shim
-from .sweeping import sweep
 
 _MOST_POINTS = 400
 _VISIBLE = CHANGES & ~SYNCS
@@ -67,8 +67,8 @@ async def test_a_crash_at_any_call(
         script = Script()
         options = ("--durability", crashes.level)
         with shim.fault(crashes.action, crashes.calls, path=directory, skip=number, times=1):
-            ended = _run(nursery, directory, script, *options)
-        await _check(nursery, directory, script, *options)
+            ended = run(nursery, directory, script, *options)
+        await check(nursery, directory, script, *options)
         shutil.rmtree(directory.parent)
         if ended:
             break
@@ -84,7 +84,7 @@ async def test_a_crash_at_any_call_of_the_recovery(
         directory = tmp_path / str(first)
         script = Script()
         with shim.fault(Action.KILL_AFTER, _VISIBLE, path=directory, skip=first, times=1):
-            if _run(nursery, directory, script):
+            if run(nursery, directory, script):
                 break
         _age(directory)
         # Records name their data by an absolute path, so the place has to stay.
@@ -95,7 +95,7 @@ async def test_a_crash_at_any_call_of_the_recovery(
             again = copy.deepcopy(script)
             with shim.fault(Action.KILL_AFTER, _VISIBLE, path=directory, skip=second, times=1):
                 ended = _recover(nursery, directory, again)
-            await _check(nursery, directory, again)
+            await check(nursery, directory, again)
             shutil.rmtree(directory)
             if ended:
                 break
@@ -133,7 +133,7 @@ async def test_a_crash_with_records_in_redis(shim: Shim, nursery: Nursery, tmp_p
             options = ("--redis-url", redis.url, "--redis-lease", "1s")
             script = Script()
             with shim.fault(Action.KILL_AFTER, _VISIBLE, path=directory, skip=number, times=1):
-                ended = _run(nursery, directory, script, *options)
+                ended = run(nursery, directory, script, *options)
             url = nursery.start(directory, *options)
             assert url is not None
             script.check(Client(url), directory, unknown=False)
@@ -141,27 +141,3 @@ async def test_a_crash_with_records_in_redis(shim: Shim, nursery: Nursery, tmp_p
             if ended:
                 break
         assert number > 80, "some calls were not counted"
-
-
-def _run(nursery: Nursery, directory: Path, script: Script, *options: str) -> bool:
-    """Run the script on a new server; return whether both came to their end."""
-    url = nursery.start(directory, *options)
-    if url is None:
-        return False
-    try:
-        script.run(Client(url))
-    except KILLED:
-        nursery.wait_killed()
-        return False
-    nursery.kill()
-    return True
-
-
-async def _check(nursery: Nursery, directory: Path, script: Script, *options: str) -> None:
-    url = nursery.start(directory, *options)
-    assert url is not None
-    client = Client(url)
-    script.check(client, directory)
-    await sweep(directory)
-    script.check_again(client, directory)
-    nursery.kill()
