@@ -17,6 +17,7 @@ from tusd_py.interfaces import (
     Body,
     DataStore,
     Durability,
+    Entry,
     HookEvent,
     HookReply,
     HookType,
@@ -30,6 +31,7 @@ from tusd_py.offsets.memory import MemoryOffsets
 from tusd_py.protocol.checksum import Checksum, ChecksumInTrailer
 from tusd_py.protocol.commands import Append, BodyHead, Create, Fetch, Inspect, Terminate
 from tusd_py.protocol.digests import DigestRules
+from tusd_py.protocol.errors import InsufficientStorage
 from tusd_py.protocol.metadata import NO_METADATA, Metadata
 from tusd_py.protocol.model import (
     CONCATENATION,
@@ -113,6 +115,12 @@ class NotingOutbox(MemoryOutbox):
         super().__init__()
         self._hooks = hooks
         self.dies = False
+        self.full = False
+
+    async def prepare(self, entries: Sequence[Entry], now: float) -> Sequence[HookEvent]:
+        if self.full:
+            raise InsufficientStorage
+        return await super().prepare(entries, now)
 
     async def confirm(self, events: Sequence[HookEvent]) -> None:
         if self.dies:

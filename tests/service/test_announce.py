@@ -13,6 +13,7 @@ from tusd_py.interfaces import BodyEnd, EventState, HookReply, HookType
 from tusd_py.offsets.memory import MemoryClaim, MemoryOffsets
 from tusd_py.protocol.errors import (
     ClaimLost,
+    InsufficientStorage,
     StoreUnavailable,
     TusError,
     UnexpectedEOF,
@@ -154,6 +155,17 @@ async def test_an_id_that_is_used_again_is_told_once() -> None:
     await settle(house)
     assert [entry.event.upload.length for entry in await house.outbox.entries(10)] == [4]
     assert (await told(house), await prepared(house)) == (CREATED, [])
+
+
+async def test_a_creation_that_cannot_be_told_leaves_nothing(house: House) -> None:
+    """Where its events cannot be kept, there is neither a record nor a file of it."""
+    for content in (None, b"abc"):
+        house.outbox.full = True
+        with pytest.raises(InsufficientStorage):
+            await house.create(3, content)
+        house.outbox.full = False
+        assert [listed async for listed in house.offsets.uploads()] == []
+        assert await house.outbox.entries(10) == []
 
 
 async def test_a_lost_claim_withdraws_at_once() -> None:

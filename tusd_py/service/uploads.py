@@ -15,7 +15,6 @@ from ..interfaces import (
     Body,
     Claim,
     DataStore,
-    Durability,
     Hooks,
     HookType,
     Ledger,
@@ -60,6 +59,7 @@ from .assembly import Assembly
 from .bounds import Bounded, Space
 from .claims import Claims
 from .completion import Completion
+from .creation import Creation
 from .custody import Custody
 from .digests import FileDigests
 from .filetypes import FileTypes
@@ -118,6 +118,7 @@ class Uploads:
         space = Space(data, policy.bounds.min_free_bytes, policy.clock)
         throttle = Throttle(policy.bounds, ledger.spend, policy.clock)
         self._bounded = Bounded(accounts, throttle, space)
+        self._creation = Creation(data, announcer, accounts, policy.durability)
         self._removal = Removal(data, announcer, accounts, observe)
         keeping = Keeping(
             limits=policy.limits,
@@ -180,15 +181,9 @@ class Uploads:
             whole, body = await self._intake.read_whole(new, create.body, body)
             self._types.check_whole(new, whole or b"")
             first = new if whole is None else self._completion.foresee(new, whole)
-            events = [(HookType.POST_CREATE, new)]
-            if first.finished:
-                events.append((HookType.POST_FINISH, first))
             # Held until the body has been received: to claim the upload anew would be work, too.
-            async with self._offsets.create(first, durable=self._durable_at_once(first)) as claim:
-                async with self._announcer.around(request, *events, before=None):
-                    await self._make(claim, whole or b"")
-                    if first.finished:
-                        await self._bounded.accounts.settle(first)
+            async with self._offsets.create(first, durable=self._creation.durable(first)) as claim:
+                await self._creation.make(claim, new, whole or b"", request)
                 self._note_created(new, first, whole)
                 final = isinstance(first.kind, Final)
                 if not (final or first.finished) and (whole is None or first.complete):
@@ -317,32 +312,6 @@ class Uploads:
             await self._removal.remove(claim, event, None)
 
     # --- steps
-
-    async def _make(self, claim: Claim, content: bytes) -> None:
-        """Store the first bytes of a new upload, and keep no record of it if that fails."""
-        try:
-            durable = self._durable_at_once(claim.upload)
-            await self._data.create(claim.upload, content, durable=durable)
-        except BaseException:  # what is there under that id may be somebody else's
-            await claim.remove()
-            raise
-        if claim.upload.finished:
-            try:
-                await self._data.finish(claim.upload, durable=False)  # it is on disk, if need be
-                if claim.fence:  # it is acknowledged, so nobody must have taken it away
-                    await claim.save(claim.upload, release=True)
-            except ClaimLost:
-                await self._data.delete(claim.upload)
-                raise
-            except BaseException:
-                await self._removal.forget(claim)
-                raise
-
-    def _durable_at_once(self, first: Upload) -> bool:
-        """Whether a new upload, its record first, has to be on disk before it is used."""
-        if first.finished:
-            return self._policy.durability is not Durability.NONE
-        return self._policy.durability is Durability.ACK
 
     def _note_created(self, new: Upload, first: Upload, whole: bytes | None) -> None:
         self._observe(occurrences.Created(upload=new))
