@@ -119,7 +119,7 @@ async def _settled(stores: Stores) -> list[Entry]:
     async with asyncio.timeout(SOON_S):
         while True:
             async for _ in stores.offsets.orphans(before=1e12):
-                pass  # of a small upload that was never told there may be no more than the record
+                pass  # a creation that was cut short is settled when its record is removed
             await later.settle_abandoned(lambda one: stores.offsets.claim(one, timeout_s=0))
             entries = await stores.outbox.entries(1000)
             if all(entry.state is EventState.PENDING for entry in entries):

@@ -25,7 +25,6 @@ SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 OTHER = "whsec_" + base64.b64encode(b"o" * 32).decode()
 V = ("Tus-Resumable", "1.0.0")
 TYPE = ("Content-Type", "application/offset+octet-stream")
-PATIENCE_S = 20.0
 
 
 # --- settings

@@ -17,7 +17,6 @@ from tests.support.waiting import wait_until
 
 TUS = ("Tus-Resumable", "1.0.0")
 TYPE = ("Content-Type", "application/offset+octet-stream")
-SOON_S = 20.0
 KIB = 1024
 TOKENS = """
 [[token]]

@@ -25,7 +25,6 @@ from tusd_py.offsets.redis_copies import Copies
 from tusd_py.redis_client.address import RedisAddress, RedisOptions
 
 LEASE_S = 1
-SOON_S = 10.0
 _MOMENT_S = 0.3
 KIB, MIB = 1024, 1024 * 1024
 TUS = ("Tus-Resumable", "1.0.0")

@@ -621,8 +621,8 @@ ACTS: Final = (
         name="an attempt that failed is told once another one has succeeded",
         invariant="I32",
         file="tusd_py/service/announce.py",
-        old="        await self._settle(left, before)\n",
-        new="",
+        old="await self._settle(left, before)",
+        new="await self._outbox.confirm(left)",
         tests=("tests/service/test_announce.py",),
     ),
     Act(

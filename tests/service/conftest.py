@@ -116,13 +116,20 @@ class NotingOutbox(MemoryOutbox):
         self._hooks = hooks
         self.dies = False
         self.full = False
+        self.steps: list[str] = []
 
     async def prepare(self, entries: Sequence[Entry], now: float) -> Sequence[HookEvent]:
+        self.steps.append("prepare")
         if self.full:
             raise InsufficientStorage
         return await super().prepare(entries, now)
 
+    async def withdraw(self, events: Sequence[HookEvent]) -> None:
+        self.steps.append("withdraw")
+        await super().withdraw(events)
+
     async def confirm(self, events: Sequence[HookEvent]) -> None:
+        self.steps.append("confirm")
         if self.dies:
             raise Death
         await super().confirm(events)

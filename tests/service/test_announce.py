@@ -61,6 +61,16 @@ class Refusing(MemoryData):
         await super().create(upload, content, durable=durable)
 
 
+class Stubborn(MemoryData):
+    """Bytes that can neither be finished nor removed."""
+
+    async def finish(self, upload: Upload, *, durable: bool) -> None:
+        raise StoreUnavailable
+
+    async def delete(self, upload: Upload) -> None:
+        raise StoreUnavailable
+
+
 async def kept(house: House, state: EventState) -> list[str]:
     """What is in the outbox, in order."""
     entries = await house.outbox.entries(100)
@@ -134,6 +144,20 @@ async def test_a_second_attempt_is_told_once() -> None:
     assert (await told(house), await prepared(house)) == ([*CREATED, "post-finish"], [])
 
 
+async def test_what_is_settled_is_so_before_something_is_prepared() -> None:
+    """That is what waits for the disk: a power cut must not bring back what was withdrawn."""
+    offsets = Failing()
+    house = House(offsets=offsets)
+    upload = await house.create(3)
+    offsets.error = StoreUnavailable()
+    with pytest.raises(StoreUnavailable):
+        await house.append(upload, b"abc")
+    offsets.error = None
+    house.outbox.steps.clear()
+    await house.append(upload, b"abc")
+    assert house.outbox.steps == ["prepare", "withdraw", "withdraw", "prepare", "confirm"]
+
+
 async def test_a_second_attempt_tells_what_came_before_the_first(house: House) -> None:
     """A creation whose process died is confirmed by the finish, and told before it."""
     house.outbox.dies = True
@@ -165,7 +189,19 @@ async def test_a_creation_that_cannot_be_told_leaves_nothing(house: House) -> No
             await house.create(3, content)
         house.outbox.full = False
         assert [listed async for listed in house.offsets.uploads()] == []
+        assert isinstance(house.data, MemoryData)
+        assert house.data._files == {}
         assert await house.outbox.entries(10) == []
+
+
+async def test_a_creation_that_can_neither_be_finished_nor_removed_keeps_its_record() -> None:
+    """Bytes without a record would stay for ever."""
+    house = House(data=Stubborn())
+    with pytest.raises(StoreUnavailable):
+        await house.create(3, b"abc")
+    (listed,) = [listed async for listed in house.offsets.uploads()]
+    assert listed.upload is not None
+    assert await house.content(listed.upload) == b"abc"
 
 
 async def test_a_lost_claim_withdraws_at_once() -> None:

@@ -228,8 +228,8 @@ class RedisOffsets:
         ):
             try:
                 await self._wait_granted(claim, deadline, ask=timeout_s > 0)
-            except (UploadDamaged, UploadNotFound):  # of bytes; the record may be there
-                if not (damaged and claim.fence and claim.maybe_held):
+            except UploadDamaged:
+                if not (damaged and claim.fence):  # without one not even the record is known
                     raise
             yield claim
 
@@ -376,7 +376,7 @@ class RedisOffsets:
         """Remove what a seizure has left, if the upload is gone or has its bytes elsewhere."""
         assert self._copies is not None
         try:
-            async with self.claim(upload_id, timeout_s=0, damaged=True) as claim:
+            async with self.claim(upload_id, timeout_s=0) as claim:
                 used = claim.upload.storage.get("Path", "")
                 if claim.seized or os.path.basename(used) == os.path.basename(path):
                     return False

@@ -51,13 +51,11 @@ class Repair:
         """Make sure that there is a file for the bytes; how large it is, NFS may tell too late.
 
         Raises:
-            UploadNotFound: nothing was promised; somebody died within a creation, or a termination.
-            UploadDamaged: bytes are missing.
+            UploadDamaged
         """
         copies = self._shared.copies
         if copies is not None and await self._shared.run.reading(copies.size_of, upload) is None:
-            promised = upload.offset or upload.checkpoint or upload.finished
-            raise UploadDamaged if promised else UploadNotFound
+            raise UploadDamaged
 
     async def rebuild(self, upload_id: UploadId) -> tuple[Upload | None, str]:
         """Give Redis the record that it has lost, unless it has it, or knows that it is gone.

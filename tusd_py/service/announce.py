@@ -51,9 +51,11 @@ class Announcer:
     async def _prepared(
         self, events: Sequence[HookEvent], before: Upload | None
     ) -> AsyncIterator[None]:
-        left = await self._outbox.prepare(self._entries(events), self._clock())
-        # Afterwards the record would say of an earlier attempt, too, that it had come about.
-        await self._settle(left, before)
+        # Afterwards the record would say of an earlier attempt, too, that it had come about. What
+        # is settled survives a power cut once something has been prepared after it.
+        while left := await self._outbox.prepare(self._entries(events), self._clock()):
+            await self._outbox.withdraw(events)
+            await self._settle(left, before)
         try:
             yield
         except ClaimLost:  # then nothing was changed; of all other errors only the record knows

@@ -38,34 +38,38 @@ class Creation:
             request: what made it.
 
         Raises:
-            TusError: there is neither the record nor the bytes.
+            TusError: there is neither the record nor the bytes; if the disk refuses even to
+                remove them, both are there.
         """
-        first, made = claim.upload, False
+        first, stored, made = claim.upload, False, False
         events = [(HookType.POST_CREATE, new)]
         if first.finished:
             events.append((HookType.POST_FINISH, first))
         try:
             async with self._announcer.around(request, *events, before=None):
-                await self._store(claim, content)
+                await self._data.create(first, content, durable=self.durable(first))
+                stored = True
+                if first.finished:
+                    await self._finish(claim)
                 made = True
                 if first.finished:
                     await self._accounts.settle(first)
         except BaseException:
             if not made:
-                with contextlib.suppress(ClaimLost):
-                    await claim.remove()
+                await self._undo(claim, stored=stored)
             raise
 
-    async def _store(self, claim: Claim, content: bytes) -> None:
-        first = claim.upload
-        # If that fails, what is there under that id may be somebody else's.
-        await self._data.create(first, content, durable=self.durable(first))
-        if not first.finished:
-            return
-        try:
-            await self._data.finish(first, durable=False)  # it is on disk, if need be
-            if claim.fence:  # it is acknowledged, so nobody must have taken it away
-                await claim.save(first, release=True)
-        except BaseException:
-            await self._data.delete(first)
-            raise
+    async def _finish(self, claim: Claim) -> None:
+        await self._data.finish(claim.upload, durable=False)  # it is on disk, if need be
+        if claim.fence:  # it is acknowledged, so nobody must have taken it away
+            await claim.save(claim.upload, release=True)
+
+    async def _undo(self, claim: Claim, *, stored: bool) -> None:
+        """Remove the record, and first the bytes: without a record they would stay for ever.
+
+        Bytes that we have not stored may be somebody else's.
+        """
+        if stored:
+            await self._data.delete(claim.upload)
+        with contextlib.suppress(ClaimLost):  # then it is not ours any more
+            await claim.remove()

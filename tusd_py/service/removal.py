@@ -35,7 +35,7 @@ class Removal:
         self._observe(gone(upload=claim.upload))
 
     async def forget(self, claim: Claim) -> None:
-        """Remove an upload that nobody was told of."""
+        """Remove bytes and record, and tell nobody."""
         # Bytes first: a record without bytes is answered with 404 or 410 until the janitor
         # removes it; bytes without a record would stay for ever.
         await self._data.delete(claim.upload)

@@ -37,7 +37,6 @@ from tusd_py.protocol.errors import (
 from tusd_py.protocol.metadata import format_metadata
 from tusd_py.protocol.model import Upload
 from tusd_py.protocol.placement import parse_template
-from tusd_py.service.announce import Announcer
 
 from .conftest import StartNode
 from .test_claims import commands_of
@@ -266,28 +265,6 @@ async def test_a_termination_that_was_cut_short_is_seen_by_everybody(
     await house.delete(upload)
     with pytest.raises(UploadNotFound):
         await house.head(upload)
-
-
-async def test_a_creation_that_was_cut_short_never_was(
-    open_house: Open, server: RedisServer
-) -> None:
-    """Nobody was told of it: no event is, no request finds it, and the rest is an orphan."""
-    house = await open_house()
-    house.outbox.dies = True
-    with pytest.raises(Death):
-        await house.create(10)
-    house.outbox.dies = False
-    (entry,) = await house.outbox.entries(10)
-    upload = entry.event.upload
-    await cut_short(house, server, upload)
-    for request in (house.head, house.fetch):
-        with pytest.raises(UploadNotFound):
-            await request(upload)
-    later = Announcer(house.hooks, house.outbox, lambda: house.now + 60)
-    await later.settle_abandoned(lambda one: house.offsets.claim(one, timeout_s=0))
-    assert await house.outbox.entries(10) == []
-    assert [name async for name in house.offsets.orphans(time.time() + 60)] == [upload.id]
-    assert server.ask("EXISTS", f"tusd-py:{{{upload.id}}}") == 0
 
 
 async def test_what_a_termination_left_expires(open_house: Open, server: RedisServer) -> None:
